@@ -1,0 +1,126 @@
+//! The manifest: what an archive declares about itself, in JSON, as its first member.
+//!
+//! It is a public format. Fields may be added in a minor version and unknown ones are skipped by
+//! readers; a major version that a reader does not know is refused. `holdall schema` prints its
+//! JSON Schema. Changelog: 1.0, the first.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::model::{FileMeta, Head, Time};
+
+/// Value of [`Manifest::schema`].
+pub const SCHEMA: &str = "holdall.manifest/1";
+
+/// Everything that an archive holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Manifest {
+    /// Always `holdall.manifest/1` for this major version.
+    pub schema: String,
+    /// Version of the format: major and minor.
+    pub version: Version,
+    /// The program that wrote the archive.
+    pub tool: Tool,
+    /// When it was written, if whoever exported said so; left out by default, so that the same
+    /// sessions give the same bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created: Option<Time>,
+    /// The machine that the sessions come from.
+    pub source: SourceMachine,
+    /// The sessions, in the order of their files.
+    pub sessions: Vec<Session>,
+    /// The repositories that the sessions were working in.
+    #[serde(default)]
+    pub repos: Vec<Repo>,
+}
+
+/// A format version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Version {
+    /// A reader refuses a major version that it does not know.
+    pub major: u32,
+    /// A reader skips what it does not know of a newer minor version.
+    pub minor: u32,
+}
+
+/// The version that this program writes.
+pub const VERSION: Version = Version { major: 1, minor: 0 };
+
+/// A program and its version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Tool {
+    /// Such as `holdall`.
+    pub name: String,
+    /// Such as `0.1.0`.
+    pub version: String,
+}
+
+/// The machine that the sessions come from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SourceMachine {
+    /// `linux`, `macos` or `windows`.
+    pub os: String,
+    /// The user's home directory there; paths below it follow to the home of whoever imports.
+    pub home: String,
+}
+
+/// One session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Session {
+    /// What is known of it.
+    #[serde(flatten)]
+    pub head: Head,
+    /// Its place in [`Manifest::repos`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repo: Option<usize>,
+    /// Its files, in the harness's own form.
+    pub files: Vec<File>,
+}
+
+/// One file of a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct File {
+    /// Its name in the archive.
+    pub name: String,
+    /// SHA-256 of its bytes, 64 lower-case hexadecimal digits.
+    pub sha256: String,
+    /// What it is and where it was.
+    #[serde(flatten)]
+    pub meta: FileMeta,
+}
+
+/// One repository, as it was when the archive was written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Repo {
+    /// Its working directory on the source machine.
+    pub root: String,
+    /// True for a linked worktree.
+    pub worktree: bool,
+    /// Remotes, without credentials.
+    pub remotes: Vec<Remote>,
+    /// The branch; `None` when detached.
+    pub branch: Option<String>,
+    /// The commit that is checked out; `None` in a repository without one.
+    pub commit: Option<String>,
+    /// First line of its message.
+    pub subject: Option<String>,
+    /// The branch that the branch follows, such as `origin/main`.
+    pub upstream: Option<String>,
+    /// Commits that the upstream does not have.
+    pub ahead: Option<u64>,
+    /// Commits that only the upstream has.
+    pub behind: Option<u64>,
+    /// Tracked files with changes that are not committed.
+    pub modified: u64,
+    /// Files that git neither tracks nor ignores.
+    pub untracked: u64,
+}
+
+/// A remote of a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Remote {
+    /// Such as `origin`.
+    pub name: String,
+    /// Where it is, without credentials.
+    pub url: String,
+}

@@ -1,0 +1,3 @@
+//! Claude Code.
+/// Claude Code.
+pub struct Claude;

@@ -1,0 +1,3 @@
+//! Codex.
+/// Codex.
+pub struct Codex;

@@ -1,0 +1,110 @@
+//! Payloads made of files on this machine.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, IoContext, Kind, Result};
+use crate::model::{FileMeta, Payload, ReadSeek};
+
+/// Where the bytes of one file are.
+#[derive(Debug)]
+pub enum Source {
+    /// The first [`FileMeta::size`] bytes of this file.
+    Path(PathBuf),
+    /// This file, which has no name (an unpacked or joined copy in the temporary directory).
+    Anonymous(File),
+}
+
+/// A payload made of files.
+#[derive(Debug, Default)]
+pub struct Files {
+    metas: Vec<FileMeta>,
+    sources: Vec<Source>,
+}
+
+impl Files {
+    /// Adds a file. The first transcript comes first.
+    pub fn push(&mut self, meta: FileMeta, source: Source) {
+        self.metas.push(meta);
+        self.sources.push(source);
+    }
+
+    /// Removes the files for which `keep` is false.
+    pub fn retain(&mut self, mut keep: impl FnMut(&FileMeta) -> bool) {
+        let (metas, sources) = (std::mem::take(&mut self.metas), std::mem::take(&mut self.sources));
+        for (meta, source) in metas.into_iter().zip(sources) {
+            if keep(&meta) {
+                self.push(meta, source);
+            }
+        }
+    }
+}
+
+impl Payload for Files {
+    fn files(&self) -> &[FileMeta] {
+        &self.metas
+    }
+
+    fn open(&self, index: usize) -> Result<Box<dyn ReadSeek + '_>> {
+        let (Some(meta), Some(source)) = (self.metas.get(index), self.sources.get(index)) else {
+            return Err(Error::new(Kind::NotFound, format!("the session has no file {index}")));
+        };
+        let (file, path) = match source {
+            Source::Path(path) => (File::open(path).at("open", path)?, path.as_path()),
+            Source::Anonymous(file) => {
+                let path = Path::new(&meta.path);
+                (file.try_clone().at("open", path)?, path)
+            }
+        };
+        let prefix = Prefix { file, position: 0, length: meta.size, path: path.to_owned() };
+        Ok(Box::new(prefix))
+    }
+}
+
+/// The first `length` bytes of a file, with its own position (clones of a file share one).
+struct Prefix {
+    file: File,
+    position: u64,
+    length: u64,
+    path: PathBuf,
+}
+
+impl Read for Prefix {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.length - self.position.min(self.length);
+        let want = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        if want == 0 {
+            return Ok(0);
+        }
+        let got = read_at(&self.file, &mut buffer[..want], self.position)?;
+        if got == 0 {
+            let message = format!("{} became shorter while it was read", self.path.display());
+            return Err(Error::new(Kind::Busy, message).hint("try again").into());
+        }
+        self.position += got as u64;
+        Ok(got)
+    }
+}
+
+impl Seek for Prefix {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(offset) => Some(offset),
+            SeekFrom::End(delta) => self.length.checked_add_signed(delta),
+            SeekFrom::Current(delta) => self.position.checked_add_signed(delta),
+        };
+        self.position = target.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        Ok(self.position)
+    }
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
+}

@@ -1,0 +1,11 @@
+//! What several adapters need.
+//!
+//! - [`jsonl`]: lines of a JSONL file with their offsets, however long they are
+//! - [`splice`]: replaces values inside a record, all other bytes untouched
+//! - [`files`]: payloads made of files on this machine
+//! - [`program`]: runs an installed harness, with a time limit
+
+pub mod files;
+pub mod jsonl;
+pub mod program;
+pub mod splice;

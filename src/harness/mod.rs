@@ -1,0 +1,298 @@
+//! Adapters: one folder for each harness, one line in [`HARNESSES`].
+//!
+//! An adapter knows where its sessions are, what belongs to one, how to read it into events, how
+//! to move it to another directory with all other bytes untouched, and how to write a session that
+//! came from another harness. It never writes to the user's disk and never reads the environment
+//! or the clock: it gets an [`Env`] and renders bytes into a writer that it is given. What an
+//! import changes on the machine is decided in [`crate::ops`] and done in [`crate::txn`].
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::env::Env;
+use crate::error::{Error, Result};
+use crate::model::{Agent, Fidelity, FileMeta, Head, Notes, Payload, ReadSeek, Sink, Time, View};
+use crate::place::PathMap;
+
+pub mod claude;
+pub mod codex;
+pub mod common;
+
+/// Every supported harness. This list drives the help, the checks of `--harness` and `--to`, the
+/// completions, `harnesses`, the README table and the conformance tests.
+pub static HARNESSES: &[&dyn Harness] = &[];
+
+/// The harness with this id.
+///
+/// # Errors
+/// Names the harnesses that exist when there is none of that id.
+pub fn by_id(id: &str) -> Result<&'static dyn Harness> {
+    HARNESSES.iter().find(|harness| harness.info().id == id).copied().ok_or_else(|| {
+        let known: Vec<&str> = HARNESSES.iter().map(|harness| harness.info().id).collect();
+        Error::usage(format!("no harness is called {id:?}")).hint(format!("known are: {}", known.join(", ")))
+    })
+}
+
+/// What is true of a harness on every machine.
+#[derive(Debug)]
+pub struct Info {
+    /// The id used on the command line and in archives.
+    pub id: &'static str,
+    /// The name of the program as its makers write it.
+    pub name: &'static str,
+    /// The executable.
+    pub program: &'static str,
+    /// The version that everything here was proven with.
+    pub tested: &'static str,
+    /// Can sessions be read?
+    pub read: bool,
+    /// Can sessions of other harnesses be written?
+    pub write: bool,
+}
+
+/// A session in a store, as far as its directory entry tells.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The harness's own id.
+    pub id: String,
+    /// The transcript (for stores with one database: the database).
+    pub path: PathBuf,
+    /// Size of the transcript in bytes.
+    pub bytes: u64,
+    /// When the transcript last changed.
+    pub modified: SystemTime,
+}
+
+/// A session with everything that belongs to it, opened for reading.
+pub struct NativeSession {
+    /// What is known of it.
+    pub head: Head,
+    /// Its files, cut at the last complete record as of now.
+    pub payload: Box<dyn Payload>,
+    /// What is worth telling the user, such as a torn last line.
+    pub notes: Notes,
+}
+
+/// What a conversion may decide.
+#[derive(Debug, Clone, Default)]
+pub struct WriteOptions {
+    /// The model to record instead of the source's.
+    pub model: Option<String>,
+}
+
+/// Where a session goes.
+pub struct Target<'a> {
+    /// The machine.
+    pub env: &'a Env,
+    /// The session's id there. Already checked with [`Harness::valid_id`].
+    pub id: &'a str,
+    /// The session's directory there, absolute.
+    pub cwd: &'a Path,
+    /// How paths of the source machine read on this one.
+    pub paths: &'a PathMap,
+    /// The session as it was at its source.
+    pub source: &'a Head,
+    /// Choices of the user.
+    pub options: &'a WriteOptions,
+    /// The session of this id that is already there and is to be replaced or updated.
+    pub existing: Option<&'a Found>,
+}
+
+/// What an import of one session would put on disk.
+#[derive(Debug, Default)]
+pub struct Layout {
+    /// Files, the transcript first.
+    pub files: Vec<OutFile>,
+    /// Lines in files that the harness shares between its sessions.
+    pub lines: Vec<OutLine>,
+    /// What the user should know, such as a directory that the target could not resume in.
+    pub warnings: Vec<String>,
+}
+
+/// One file to put on disk.
+#[derive(Debug)]
+pub struct OutFile {
+    /// Where, absolute.
+    pub path: PathBuf,
+    /// Where its bytes come from.
+    pub source: OutSource,
+    /// How it grows, which decides what "continues" means.
+    pub growth: Growth,
+    /// The modification time it must get; `None`: the time of the import.
+    pub modified: Option<Time>,
+}
+
+/// Where the bytes of an [`OutFile`] come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutSource {
+    /// [`Harness::relocate`] of this file of the payload.
+    Native(usize),
+    /// [`Harness::writer`], fed with the transcript in this file of the payload.
+    Converted(usize),
+}
+
+/// How a harness changes a file over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Growth {
+    /// It only appends: the longer of two versions of a session begins with the shorter one.
+    Append,
+    /// It replaces the file.
+    Replace,
+}
+
+/// One line to append to a shared file, unless it is there already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutLine {
+    /// The file, absolute. It is created when missing.
+    pub path: PathBuf,
+    /// The line, without line end.
+    pub line: String,
+    /// The file whose advisory lock the harness holds while it appends.
+    pub lock: Option<PathBuf>,
+}
+
+/// How to go on with a session.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resume {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// The directory to start it in.
+    pub cwd: PathBuf,
+}
+
+/// What the real program said of the sessions that were just written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Confirmation {
+    /// Harness ids of the sessions that the program lists.
+    Listed(Vec<String>),
+    /// The program cannot be asked without a model call, or is not installed; the text says what
+    /// the user should do, if anything.
+    NotAsked(Option<String>),
+}
+
+/// A sink that writes one transcript in a harness's own form.
+pub trait TranscriptWriter: Sink {
+    /// Writes what has to come last, and reports.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    fn finish(self: Box<Self>) -> Result<Fidelity>;
+}
+
+/// One harness.
+///
+/// All paths and ids that come out of a session are untrusted: an adapter builds target paths only
+/// from ids that [`Harness::valid_id`] accepts and from names that it checks itself.
+pub trait Harness: Sync {
+    /// What is true of it on every machine.
+    fn info(&self) -> &'static Info;
+
+    /// Its data directory on this machine, whether it exists or not.
+    fn data_dir(&self, env: &Env) -> PathBuf;
+
+    /// Delivers every session in the store, sub-agent sessions too where they are sessions of their
+    /// own on disk, from directory entries alone: no file is opened. A missing store has none.
+    ///
+    /// # Errors
+    /// When a directory of the store cannot be read.
+    fn scan(&self, env: &Env, found: &mut dyn FnMut(Found)) -> Result<()>;
+
+    /// A cheap guess whether the session may belong to `dir` or a directory below it. `true` when
+    /// the directory entry does not tell.
+    fn may_be_in(&self, found: &Found, dir: &Path) -> bool {
+        let _ = (found, dir);
+        true
+    }
+
+    /// The head of a session, from bounded reads at its beginning and end. `None`: the file is no
+    /// session (empty, or not of this harness). Broken records are skipped.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    fn head(&self, env: &Env, found: &Found) -> Result<Option<Head>>;
+
+    /// The heads of the session's sub-agents, for `list --subagents`, where they are not sessions
+    /// of their own in [`Harness::scan`].
+    ///
+    /// # Errors
+    /// When their directory cannot be read.
+    fn subagents(&self, env: &Env, found: &Found) -> Result<Vec<(Found, Head)>> {
+        let _ = (env, found);
+        Ok(Vec::new())
+    }
+
+    /// Everything that belongs to the session, sub-agents included.
+    ///
+    /// # Errors
+    /// When a part that the session cannot be without is missing or cannot be read.
+    fn open(&self, env: &Env, found: &Found) -> Result<NativeSession>;
+
+    /// Reads the transcript in file `file` of the payload (the session's own, or a sub-agent's)
+    /// into events. Broken and unknown records are skipped and counted in the notes.
+    ///
+    /// # Errors
+    /// When the payload cannot be read, or the sink fails.
+    fn read(&self, payload: &dyn Payload, file: usize, view: View, sink: &mut dyn Sink) -> Result<Notes>;
+
+    /// Whether `id` has the shape of a session id of this harness, so that it may become part of a
+    /// file name.
+    fn valid_id(&self, id: &str) -> bool;
+
+    /// Where a session of this harness goes on this machine.
+    ///
+    /// # Errors
+    /// When the payload's files do not have the form that the adapter gives them, or the target
+    /// could not resume in its directory.
+    fn place_native(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout>;
+
+    /// Writes file `file` for its new place: every byte as it was, but for the path fields that the
+    /// harness's own format declares (and the session id, when the target has another).
+    ///
+    /// # Errors
+    /// When reading or writing fails.
+    fn relocate(
+        &self,
+        target: &Target<'_>,
+        file: &FileMeta,
+        input: Box<dyn ReadSeek + '_>,
+        out: &mut dyn Write,
+    ) -> Result<()>;
+
+    /// Where a session that came from another harness goes. `files` are the payload's files.
+    ///
+    /// # Errors
+    /// When this harness cannot hold it.
+    fn place_converted(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout>;
+
+    /// A writer for one transcript of a session that came from another harness. `agent` says which
+    /// sub-agent's it is; `None` is the session's own.
+    ///
+    /// # Errors
+    /// When the beginning cannot be written.
+    fn writer<'a>(
+        &self,
+        target: &'a Target<'a>,
+        agent: Option<&'a Agent>,
+        out: &'a mut dyn Write,
+    ) -> Result<Box<dyn TranscriptWriter + 'a>>;
+
+    /// Why the session must not be touched now: some process has it open. `None`: it is free.
+    ///
+    /// # Errors
+    /// When the harness's markers cannot be read.
+    fn live(&self, env: &Env, found: &Found) -> Result<Option<String>>;
+
+    /// The command that goes on with the session.
+    fn resume(&self, id: &str, cwd: &Path) -> Resume;
+
+    /// Asks the installed program whether it lists these sessions, without a model call, and lets
+    /// it index them if it keeps an index.
+    ///
+    /// # Errors
+    /// When the program was asked and did not answer.
+    fn confirm(&self, env: &Env, ids: &[String]) -> Result<Confirmation> {
+        let _ = (env, ids);
+        Ok(Confirmation::NotAsked(None))
+    }
+}

@@ -1,0 +1,66 @@
+//! What is to be changed on this machine: a list of actions for each session.
+//!
+//! A plan is made before anything is written. A dry run prints it; [`super`] carries it out, each
+//! session wholly or not at all.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Time;
+
+/// The actions for one session, which are applied together or not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionPlan {
+    /// Names the session to the user and in the journal: `harness:id` of the target.
+    pub label: String,
+    /// What to do, in order.
+    pub actions: Vec<Action>,
+}
+
+/// One change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum Action {
+    /// A file that does not exist yet. Missing directories above it are made, mode 0700.
+    Create {
+        /// Absolute path.
+        path: PathBuf,
+        /// Modification time to set; `None`: as it comes.
+        modified: Option<Time>,
+    },
+    /// A file that exists and gets new content. The old one is backed up first.
+    Replace {
+        /// Absolute path.
+        path: PathBuf,
+        /// Modification time to set; `None`: as it comes.
+        modified: Option<Time>,
+    },
+    /// A file that exists and has to go. It is backed up first.
+    Remove {
+        /// Absolute path.
+        path: PathBuf,
+    },
+    /// A line in a file that the harness shares between sessions. The file is created when missing;
+    /// nothing happens when the line is there already.
+    AppendLine {
+        /// Absolute path.
+        path: PathBuf,
+        /// The line, without line end.
+        line: String,
+        /// The file whose advisory lock (`flock`) is held meanwhile; created when missing.
+        lock: Option<PathBuf>,
+    },
+}
+
+impl Action {
+    /// The file that it changes.
+    pub fn path(&self) -> &std::path::Path {
+        match self {
+            Self::Create { path, .. }
+            | Self::Replace { path, .. }
+            | Self::Remove { path }
+            | Self::AppendLine { path, .. } => path,
+        }
+    }
+}
