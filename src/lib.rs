@@ -11,7 +11,7 @@
 //! - [`place`]: where things of the source machine are on this one
 //! - [`model`]: the canonical session; no input or output
 //!
-//! [`env`] and [`error`] may be used by all.
+//! [`env`], [`error`] and [`progress`] may be used by all.
 
 pub mod archive;
 pub mod cli;
@@ -22,4 +22,5 @@ pub mod harness;
 pub mod model;
 pub mod ops;
 pub mod place;
+pub mod progress;
 pub mod txn;

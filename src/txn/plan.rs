@@ -10,12 +10,16 @@ use serde::{Deserialize, Serialize};
 use crate::model::Time;
 
 /// The actions for one session, which are applied together or not at all.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SessionPlan {
     /// Names the session to the user and in the journal: `harness:id` of the target.
     pub label: String,
     /// What to do, in order.
     pub actions: Vec<Action>,
+    /// What the planner wants to find again in the journal, such as where the session came from.
+    /// The transaction keeps it and does not look inside.
+    #[serde(default)]
+    pub about: serde_json::Value,
 }
 
 /// One change.
