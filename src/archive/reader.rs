@@ -141,15 +141,19 @@ impl Archive {
         if let Some(damage) = damage {
             return Err(damaged(archive.name_at(length), &damage));
         }
+        let wrong = |otherwise: &str| {
+            let (name, reason) =
+                archive.first_wrong().unwrap_or_else(|| (archive.name_at(length), otherwise.to_owned()));
+            Error::archive(format!("{name}: {reason}"))
+        };
         if length < end {
-            let name = archive.name_at(length);
-            return Err(Error::archive(format!("{name}: the archive ends before this entry does")));
+            return Err(wrong("the archive ends before this entry does"));
         }
         if length - end < END {
-            return Err(Error::archive("the archive is cut off: the zeros that end the tar are missing"));
+            return Err(wrong("the zeros that end the tar are missing after it"));
         }
         if length - end > MAX_END || length % BLOCK != 0 {
-            return Err(Error::archive("something follows the last entry that the manifest declares"));
+            return Err(wrong("something follows it that the manifest does not declare"));
         }
         Ok(archive)
     }
@@ -169,6 +173,30 @@ impl Archive {
         let session = self.manifest.sessions.get(index).ok_or_else(|| no_session(index))?;
         let files = session.files.iter().map(|file| file.meta.clone()).collect();
         Ok(ArchivedSession { archive: self, entries: self.entries.of_session(index), files })
+    }
+
+    /// The first entry whose header is not where it belongs, and what is there. It takes for granted
+    /// that all headers after it are off as well, which is what a missing or extra entry does.
+    fn first_wrong(&self) -> Option<(&str, String)> {
+        let (mut good, mut wrong) = (0, self.entries.len());
+        let mut found = None;
+        while good < wrong {
+            let entry = good + (wrong - good) / 2;
+            let start = self.entries.span(entry).start;
+            let Ok(header) = self.store.read(start..start + BLOCK) else {
+                wrong = entry;
+                continue;
+            };
+            let header = header.as_slice().try_into().expect("as many bytes as were asked for");
+            match self.check_header(entry, header) {
+                Ok(()) => good = entry + 1,
+                Err(reason) => {
+                    found = Some((self.name(entry), reason));
+                    wrong = entry;
+                }
+            }
+        }
+        found
     }
 
     /// The name of the entry that holds this byte of the tar.

@@ -12,6 +12,8 @@ use super::layout::{BLOCK, Limits, MANIFEST, MAX_MANIFEST};
 use super::store::Damage;
 use crate::error::{Error, Kind, Result};
 
+const AFTER: &str = "something follows the gzip stream";
+
 /// The tar of a gzip stream, as far as it could be uncompressed.
 pub(super) struct Inflated {
     /// The tar, in a file without a name.
@@ -49,6 +51,9 @@ pub(super) fn inflate(input: impl BufRead, limits: Limits) -> Result<Inflated> {
         let at = input.count;
         match input.fill_buf() {
             Ok([]) if at > 0 => return Ok(inflated),
+            Ok([first, ..]) if at > 0 && *first != 0x1f => {
+                return Ok(inflated.damaged(at, AFTER.to_owned()));
+            }
             Ok(_) => {}
             Err(error) => return Ok(inflated.damaged(at, format!("the archive cannot be read: {error}"))),
         }
@@ -90,9 +95,7 @@ impl Inflated {
 fn reason(error: &io::Error, after_a_member: bool) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => "the archive is cut off".to_owned(),
-        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData if after_a_member => {
-            "something follows the gzip stream".to_owned()
-        }
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData if after_a_member => AFTER.to_owned(),
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
             "the compressed data is damaged".to_owned()
         }
