@@ -1,0 +1,198 @@
+//! Codex's cases: through its app server, as its editor extension does.
+
+use serde_json::{Value, json};
+
+use crate::stage::{Recording, Stage};
+use crate::support::model::Model;
+use crate::support::model::scenario::prompt;
+use crate::support::programs::{AppServer, Codex};
+
+/// All cases.
+pub const CASES: &[Recording] = &[
+    Recording {
+        case: "chat",
+        about: "two turns of text, every width of UTF-8",
+        play: |stage| {
+            play(
+                stage,
+                json!({}),
+                &["Hello from the café: ß 漢字 🎉 \"quoted\" <b>", "A second question about the café"],
+            )
+        },
+    },
+    Recording {
+        case: "fail",
+        about: "a command that fails",
+        play: |stage| play(stage, json!({}), &[&prompt("Please build déploy for me", "fail")]),
+    },
+    Recording {
+        case: "edit",
+        about: "a file added, patched and printed",
+        play: |stage| play(stage, json!({}), &[&prompt("Please write the notes", "edit")]),
+    },
+    Recording {
+        case: "parallel2",
+        about: "two calls in one answer",
+        play: |stage| play(stage, json!({}), &[&prompt("Please run a pair of commands", "parallel2")]),
+    },
+    Recording {
+        case: "parallel3",
+        about: "three calls in one answer, one fails",
+        play: |stage| play(stage, json!({}), &[&prompt("Please run a trio of commands", "parallel3")]),
+    },
+    Recording {
+        case: "think",
+        about: "a summary of reasoning with encrypted content",
+        play: |stage| play(stage, json!({}), &[&prompt("Please add two and two", "think")]),
+    },
+    Recording {
+        case: "sealed",
+        about: "reasoning that only the provider can read",
+        play: |stage| play(stage, json!({}), &[&prompt("Please think in private", "sealed")]),
+    },
+    Recording { case: "image", about: "an image from the user and one that a tool returned", play: image },
+    Recording {
+        case: "large",
+        about: "output of 130 KB",
+        play: |stage| play(stage, json!({}), &[&prompt("Please print a lot of text", "large")]),
+    },
+    Recording {
+        case: "unknown-tool",
+        about: "a call of a tool that does not exist",
+        play: |stage| play(stage, json!({}), &[&prompt("Please use a strange tool", "unknown")]),
+    },
+    Recording {
+        case: "code-mode",
+        about: "tools called from JavaScript",
+        play: |stage| {
+            play(stage, json!({"model": "gpt-5.6-sol"}), &[&prompt("Please run some code", "code")])
+        },
+    },
+    Recording {
+        case: "subagent",
+        about: "a sub-agent with a thread of its own",
+        play: |stage| play(stage, json!({}), &[&prompt("Please ask a helper", "agent")]),
+    },
+    Recording { case: "compact", about: "compacted by the user, then one more turn", play: compact },
+    Recording { case: "fork", about: "a thread that points into another one", play: fork },
+    Recording { case: "revert", about: "the second turn was taken back and asked again", play: revert },
+    Recording { case: "resumed", about: "three turns, each by a process of its own", play: resumed },
+    Recording {
+        case: "user-shell",
+        about: "a command of the user (`!`), between two turns",
+        play: user_shell,
+    },
+    Recording {
+        case: "exec",
+        about: "made by `codex exec`, which the picker does not offer",
+        play: |stage| {
+            Codex::new(&stage.home, &stage.project).exec(&prompt("Please work in a script", "parallel2"))
+        },
+    },
+];
+
+fn text(text: &str) -> Value {
+    json!([{"type": "text", "text": text}])
+}
+
+/// Does `play` with a running app server.
+fn with_server<T>(
+    stage: &Stage,
+    play: impl FnOnce(&mut AppServer) -> Result<T, String>,
+) -> Result<T, String> {
+    let codex = Codex::new(&stage.home, &stage.project);
+    let model = Model::start(&stage.project);
+    let played = play(&mut codex.app_server(&model))?;
+    match model.requests().into_iter().find_map(|request| request.refused) {
+        Some(reason) => Err(format!("refused: {reason}")),
+        None => Ok(played),
+    }
+}
+
+fn start(server: &mut AppServer, stage: &Stage, mut options: Value) -> Result<String, String> {
+    options["cwd"] = json!(stage.project);
+    let reply = server.call("thread/start", options)?;
+    reply["thread"]["id"].as_str().map(str::to_owned).ok_or_else(|| format!("no thread: {reply}"))
+}
+
+fn play(stage: &Stage, options: Value, prompts: &[&str]) -> Result<String, String> {
+    with_server(stage, |server| {
+        let thread = start(server, stage, options)?;
+        for prompt in prompts {
+            server.turn(&thread, text(prompt))?;
+        }
+        Ok(thread)
+    })
+}
+
+fn image(stage: &Stage) -> Result<String, String> {
+    with_server(stage, |server| {
+        let thread = start(server, stage, json!({}))?;
+        let prompt = prompt("Please describe the picture", "image");
+        let picture = stage.project.join("pic.png");
+        server.turn(
+            &thread,
+            json!([{"type": "text", "text": prompt}, {"type": "localImage", "path": picture}]),
+        )?;
+        Ok(thread)
+    })
+}
+
+fn compact(stage: &Stage) -> Result<String, String> {
+    with_server(stage, |server| {
+        let thread = start(server, stage, json!({}))?;
+        server.turn(&thread, text(&prompt("Please build it before compaction", "fail")))?;
+        server.call("thread/compact/start", json!({"threadId": thread}))?;
+        server.wait("turn/completed")?;
+        server.turn(&thread, text("What comes after the compaction?"))?;
+        Ok(thread)
+    })
+}
+
+fn fork(stage: &Stage) -> Result<String, String> {
+    with_server(stage, |server| {
+        let trunk = start(server, stage, json!({}))?;
+        server.turn(&trunk, text(&prompt("Please start the trunk", "parallel2")))?;
+        let reply = server.call("thread/fork", json!({"threadId": trunk}))?;
+        let branch = reply["thread"]["id"].as_str().ok_or_else(|| format!("no fork: {reply}"))?.to_owned();
+        server.turn(&branch, text("This is the branch"))?;
+        server.turn(&trunk, text("The trunk goes on without the branch"))?;
+        Ok(branch)
+    })
+}
+
+fn revert(stage: &Stage) -> Result<String, String> {
+    with_server(stage, |server| {
+        let thread = start(server, stage, json!({}))?;
+        server.turn(&thread, text(&prompt("Please begin with this", "fail")))?;
+        let turn = server.turn(&thread, text("This turn is taken back"))?;
+        server.call("thread/revert", json!({"threadId": thread, "beforeTurnId": turn}))?;
+        server.turn(&thread, text("This turn replaces it"))?;
+        Ok(thread)
+    })
+}
+
+fn resumed(stage: &Stage) -> Result<String, String> {
+    let thread = play(stage, json!({}), &[&prompt("Please start, I will be back", "parallel2")])?;
+    for prompt in [prompt("I am back, try again", "fail"), "And back once more".into()] {
+        with_server(stage, |server| {
+            server.call("thread/resume", json!({"threadId": thread}))?;
+            server.turn(&thread, text(&prompt))
+        })?;
+    }
+    Ok(thread)
+}
+
+fn user_shell(stage: &Stage) -> Result<String, String> {
+    with_server(stage, |server| {
+        let thread = start(server, stage, json!({}))?;
+        server.turn(&thread, text("First a question in words"))?;
+        server.call(
+            "thread/shellCommand",
+            json!({"threadId": thread, "command": "echo hello from a command"}),
+        )?;
+        server.wait("turn/completed")?;
+        server.turn(&thread, text("What did the command print?"))?;
+        Ok(thread)
+    })
+}
