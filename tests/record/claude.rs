@@ -2,73 +2,65 @@
 
 use std::fs;
 
+use crate::stage::Play::{By, Turn};
 use crate::stage::{Recording, Stage};
-use crate::support::model::scenario::prompt;
+use crate::support::model::scenario::{last_words, prompt};
 use crate::support::programs::Claude;
 
 /// All cases.
 pub const CASES: &[Recording] = &[
-    Recording { case: "chat", about: "two turns of text, every width of UTF-8", play: chat },
-    Recording {
-        case: "fail",
-        about: "a command that fails",
-        play: |stage| play(stage, "Please build déploy for me", "fail", "failed with exit code 3"),
-    },
-    Recording {
-        case: "edit",
-        about: "a file written, edited and printed; file history",
-        play: |stage| play(stage, "Please write the notes", "edit", "written and edited"),
-    },
-    Recording {
-        case: "parallel2",
-        about: "two calls in one answer",
-        play: |stage| play(stage, "Please run a pair of commands", "parallel2", "Both commands are done"),
-    },
-    Recording {
-        case: "parallel3",
-        about: "three calls in one answer, one fails",
-        play: |stage| play(stage, "Please run a trio of commands", "parallel3", "One of the three failed"),
-    },
-    Recording {
-        case: "think",
-        about: "thinking with a signature, before a call and before text",
-        play: |stage| play(stage, "Please add two and two", "think", "The sum is four"),
-    },
-    Recording {
-        case: "sealed",
-        about: "thinking that only the provider can read",
-        play: |stage| play(stage, "Please think in private", "sealed", "thought about it in private"),
-    },
-    Recording {
-        case: "image",
-        about: "an image that a tool returned",
-        play: |stage| play(stage, "Please describe pic.png", "image", "A small red square"),
-    },
-    Recording {
-        case: "large",
-        about: "output of 130 KB, kept in a file of its own",
-        play: |stage| play(stage, "Please print a lot of text", "large", "a lot of text"),
-    },
-    Recording {
-        case: "unknown-tool",
-        about: "a call of a tool that does not exist",
-        play: |stage| play(stage, "Please use a strange tool", "unknown", "That tool does not exist"),
-    },
-    Recording {
-        case: "subagent",
-        about: "a sub-agent with a transcript of its own",
-        play: |stage| play(stage, "Please ask a helper", "agent", "The sub-agent has reported"),
-    },
-    Recording { case: "compact", about: "compacted by the user, then one more turn", play: compact },
-    Recording { case: "fork", about: "a copy of a session that went on by itself", play: fork },
-    Recording { case: "rewind", about: "the first answer was discarded and asked again", play: rewind },
-    Recording { case: "resumed", about: "three turns, each by a process of its own", play: resumed },
-    Recording {
-        case: "shell-mode",
-        about: "a command of the user (`!`), between two turns",
-        play: shell_mode,
-    },
+    Recording::new("chat", "two turns of text, every width of UTF-8", By(chat)),
+    Recording::new("fail", "a command that fails", Turn("Please build déploy for me", "fail")),
+    Recording::new("edit", "a file written, edited and printed", Turn("Please write the notes", "edit")),
+    Recording::new(
+        "parallel2",
+        "two calls in one answer",
+        Turn("Please run a pair of commands", "parallel2"),
+    ),
+    Recording::new(
+        "parallel3",
+        "three calls in one answer, one fails",
+        Turn("Please run a trio of commands", "parallel3"),
+    ),
+    Recording::new("think", "thinking with a signature", Turn("Please add two and two", "think")),
+    Recording::new(
+        "sealed",
+        "thinking that only the provider can read",
+        Turn("Please think in private", "sealed"),
+    ),
+    Recording::new("image", "an image that a tool returned", Turn("Please describe pic.png", "image")),
+    Recording::new(
+        "large",
+        "output of 130 KB, kept in a file of its own",
+        Turn("Please print a lot of text", "large"),
+    ),
+    Recording::new(
+        "unknown-tool",
+        "a call of a tool that does not exist",
+        Turn("Please use a strange tool", "unknown"),
+    ),
+    Recording::new(
+        "subagent",
+        "a sub-agent with a transcript of its own",
+        Turn("Please ask a helper", "agent"),
+    ),
+    Recording::new("compact", "compacted by the user, then one more turn", By(compact)),
+    Recording::new("fork", "a copy of a session that went on by itself", By(fork)),
+    Recording::new("rewind", "the second turn was taken back and asked again", By(rewind)),
+    Recording::new("resumed", "three turns, each by a process of its own", By(resumed)),
+    Recording::new("user-shell", "a command of the user (`!`), between two turns", By(user_shell)),
 ];
+
+/// One turn in a new session.
+pub fn turn(stage: &Stage, _: &Recording, text: &str, scenario: &str) -> Result<String, String> {
+    start(stage, text, scenario)
+}
+
+fn start(stage: &Stage, text: &str, scenario: &str) -> Result<String, String> {
+    let claude = Claude::new(&stage.home, &stage.project);
+    claude.talk(None, &[], &prompt(text, scenario), last_words(scenario))?;
+    only(&claude)
+}
 
 /// The id of the only session.
 fn only(claude: &Claude<'_>) -> Result<String, String> {
@@ -76,12 +68,6 @@ fn only(claude: &Claude<'_>) -> Result<String, String> {
         [file] => Ok(file.file_stem().unwrap_or_default().to_string_lossy().into_owned()),
         files => Err(format!("there are {} sessions", files.len())),
     }
-}
-
-fn play(stage: &Stage, text: &str, scenario: &str, shown: &str) -> Result<String, String> {
-    let claude = Claude::new(&stage.home, &stage.project);
-    claude.talk(None, &[], &prompt(text, scenario), shown)?;
-    only(&claude)
 }
 
 fn chat(stage: &Stage) -> Result<String, String> {
@@ -93,7 +79,7 @@ fn chat(stage: &Stage) -> Result<String, String> {
 }
 
 fn compact(stage: &Stage) -> Result<String, String> {
-    let id = play(stage, "Please build it before compaction", "fail", "failed with exit code 3")?;
+    let id = start(stage, "Please build it before compaction", "fail")?;
     let claude = Claude::new(&stage.home, &stage.project);
     claude.talk(Some(&id), &[], "/compact", "Compacted")?;
     claude.talk(Some(&id), &[], "What comes after the compaction?", "What comes after the compaction?”")?;
@@ -101,7 +87,7 @@ fn compact(stage: &Stage) -> Result<String, String> {
 }
 
 fn fork(stage: &Stage) -> Result<String, String> {
-    let id = play(stage, "Please start the trunk", "parallel2", "Both commands are done")?;
+    let id = start(stage, "Please start the trunk", "parallel2")?;
     let claude = Claude::new(&stage.home, &stage.project);
     claude.talk(Some(&id), &["--fork-session"], "This is the branch", "This is the branch”")?;
     let files = claude.transcripts();
@@ -113,7 +99,7 @@ fn fork(stage: &Stage) -> Result<String, String> {
 }
 
 fn rewind(stage: &Stage) -> Result<String, String> {
-    let id = play(stage, "Please begin with this", "fail", "failed with exit code 3")?;
+    let id = start(stage, "Please begin with this", "fail")?;
     let claude = Claude::new(&stage.home, &stage.project);
     claude.talk(Some(&id), &[], "This turn is taken back", "This turn is taken back”")?;
     // Escape twice opens the list of turns, with the cursor below the last one.
@@ -124,14 +110,14 @@ fn rewind(stage: &Stage) -> Result<String, String> {
 }
 
 fn resumed(stage: &Stage) -> Result<String, String> {
-    let id = play(stage, "Please start, I will be back", "parallel2", "Both commands are done")?;
+    let id = start(stage, "Please start, I will be back", "parallel2")?;
     let claude = Claude::new(&stage.home, &stage.project);
-    claude.talk(Some(&id), &[], &prompt("I am back, try again", "fail"), "failed with exit code 3")?;
+    claude.talk(Some(&id), &[], &prompt("I am back, try again", "fail"), last_words("fail"))?;
     claude.talk(Some(&id), &[], "And back once more", "And back once more”")?;
     Ok(id)
 }
 
-fn shell_mode(stage: &Stage) -> Result<String, String> {
+fn user_shell(stage: &Stage) -> Result<String, String> {
     fs::write(stage.project.join("greeting.txt"), "hello from a file\n")
         .map_err(|error| error.to_string())?;
     let claude = Claude::new(&stage.home, &stage.project);

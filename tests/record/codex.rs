@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::stage::Play::{By, Turn};
 use crate::stage::{Recording, Stage};
 use crate::support::model::Model;
 use crate::support::model::scenario::prompt;
@@ -9,87 +10,54 @@ use crate::support::programs::{AppServer, Codex};
 
 /// All cases.
 pub const CASES: &[Recording] = &[
+    Recording::new("chat", "two turns of text, every width of UTF-8", By(chat)),
+    Recording::new("fail", "a command that fails", Turn("Please build déploy for me", "fail")),
+    Recording::new("edit", "a file added, patched and printed", Turn("Please write the notes", "edit")),
+    Recording::new(
+        "parallel2",
+        "two calls in one answer",
+        Turn("Please run a pair of commands", "parallel2"),
+    ),
+    Recording::new(
+        "parallel3",
+        "three calls in one answer, one fails",
+        Turn("Please run a trio of commands", "parallel3"),
+    ),
+    Recording::new(
+        "think",
+        "a summary of reasoning, with encrypted content",
+        Turn("Please add two and two", "think"),
+    ),
+    Recording::new(
+        "sealed",
+        "reasoning that only the provider can read",
+        Turn("Please think in private", "sealed"),
+    ),
+    Recording::new("image", "an image from the user and one that a tool returned", By(image)),
+    Recording::new("large", "output of 130 KB", Turn("Please print a lot of text", "large")),
+    Recording::new(
+        "unknown-tool",
+        "a call of a tool that does not exist",
+        Turn("Please use a strange tool", "unknown"),
+    ),
     Recording {
-        case: "chat",
-        about: "two turns of text, every width of UTF-8",
-        play: |stage| {
-            play(
-                stage,
-                json!({}),
-                &["Hello from the café: ß 漢字 🎉 \"quoted\" <b>", "A second question about the café"],
-            )
-        },
+        model: Some("gpt-5.6-sol"),
+        ..Recording::new("code-mode", "tools called from JavaScript", Turn("Please run some code", "code"))
     },
-    Recording {
-        case: "fail",
-        about: "a command that fails",
-        play: |stage| play(stage, json!({}), &[&prompt("Please build déploy for me", "fail")]),
-    },
-    Recording {
-        case: "edit",
-        about: "a file added, patched and printed",
-        play: |stage| play(stage, json!({}), &[&prompt("Please write the notes", "edit")]),
-    },
-    Recording {
-        case: "parallel2",
-        about: "two calls in one answer",
-        play: |stage| play(stage, json!({}), &[&prompt("Please run a pair of commands", "parallel2")]),
-    },
-    Recording {
-        case: "parallel3",
-        about: "three calls in one answer, one fails",
-        play: |stage| play(stage, json!({}), &[&prompt("Please run a trio of commands", "parallel3")]),
-    },
-    Recording {
-        case: "think",
-        about: "a summary of reasoning with encrypted content",
-        play: |stage| play(stage, json!({}), &[&prompt("Please add two and two", "think")]),
-    },
-    Recording {
-        case: "sealed",
-        about: "reasoning that only the provider can read",
-        play: |stage| play(stage, json!({}), &[&prompt("Please think in private", "sealed")]),
-    },
-    Recording { case: "image", about: "an image from the user and one that a tool returned", play: image },
-    Recording {
-        case: "large",
-        about: "output of 130 KB",
-        play: |stage| play(stage, json!({}), &[&prompt("Please print a lot of text", "large")]),
-    },
-    Recording {
-        case: "unknown-tool",
-        about: "a call of a tool that does not exist",
-        play: |stage| play(stage, json!({}), &[&prompt("Please use a strange tool", "unknown")]),
-    },
-    Recording {
-        case: "code-mode",
-        about: "tools called from JavaScript",
-        play: |stage| {
-            play(stage, json!({"model": "gpt-5.6-sol"}), &[&prompt("Please run some code", "code")])
-        },
-    },
-    Recording {
-        case: "subagent",
-        about: "a sub-agent with a thread of its own",
-        play: |stage| play(stage, json!({}), &[&prompt("Please ask a helper", "agent")]),
-    },
-    Recording { case: "compact", about: "compacted by the user, then one more turn", play: compact },
-    Recording { case: "fork", about: "a thread that points into another one", play: fork },
-    Recording { case: "revert", about: "the second turn was taken back and asked again", play: revert },
-    Recording { case: "resumed", about: "three turns, each by a process of its own", play: resumed },
-    Recording {
-        case: "user-shell",
-        about: "a command of the user (`!`), between two turns",
-        play: user_shell,
-    },
-    Recording {
-        case: "exec",
-        about: "made by `codex exec`, which the picker does not offer",
-        play: |stage| {
-            Codex::new(&stage.home, &stage.project).exec(&prompt("Please work in a script", "parallel2"))
-        },
-    },
+    Recording::new("subagent", "a sub-agent with a thread of its own", Turn("Please ask a helper", "agent")),
+    Recording::new("compact", "compacted by the user, then one more turn", By(compact)),
+    Recording::new("fork", "a thread that points into another one", By(fork)),
+    Recording::new("revert", "the second turn was taken back and asked again", By(revert)),
+    Recording::new("resumed", "three turns, each by a process of its own", By(resumed)),
+    Recording::new("user-shell", "a command of the user (`!`), between two turns", By(user_shell)),
+    Recording { offered: false, ..Recording::new("exec", "made by `codex exec`", By(exec)) },
 ];
+
+/// One turn in a new thread.
+pub fn turn(stage: &Stage, recording: &Recording, text: &str, scenario: &str) -> Result<String, String> {
+    let options = recording.model.map_or(json!({}), |model| json!({"model": model}));
+    play(stage, options, &[&prompt(text, scenario)])
+}
 
 fn text(text: &str) -> Value {
     json!([{"type": "text", "text": text}])
@@ -125,6 +93,15 @@ fn play(stage: &Stage, options: Value, prompts: &[&str]) -> Result<String, Strin
     })
 }
 
+fn chat(stage: &Stage) -> Result<String, String> {
+    let hello = "Hello from the café: ß 漢字 🎉 \"quoted\" <b>";
+    play(stage, json!({}), &[hello, "A second question about the café"])
+}
+
+fn exec(stage: &Stage) -> Result<String, String> {
+    Codex::new(&stage.home, &stage.project).exec(&prompt("Please work in a script", "parallel2"))
+}
+
 fn image(stage: &Stage) -> Result<String, String> {
     with_server(stage, |server| {
         let thread = start(server, stage, json!({}))?;
@@ -143,7 +120,7 @@ fn compact(stage: &Stage) -> Result<String, String> {
         let thread = start(server, stage, json!({}))?;
         server.turn(&thread, text(&prompt("Please build it before compaction", "fail")))?;
         server.call("thread/compact/start", json!({"threadId": thread}))?;
-        server.wait("turn/completed")?;
+        server.turn_end(&thread)?;
         server.turn(&thread, text("What comes after the compaction?"))?;
         Ok(thread)
     })
@@ -191,7 +168,7 @@ fn user_shell(stage: &Stage) -> Result<String, String> {
             "thread/shellCommand",
             json!({"threadId": thread, "command": "echo hello from a command"}),
         )?;
-        server.wait("turn/completed")?;
+        server.turn_end(&thread)?;
         server.turn(&thread, text("What did the command print?"))?;
         Ok(thread)
     })

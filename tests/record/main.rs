@@ -15,13 +15,15 @@ mod support;
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let mut failed = false;
-    for (harness, cases) in [("claude", claude::CASES), ("codex", codex::CASES)] {
+    let harnesses: [(&str, stage::Turn, &[stage::Recording]); 2] =
+        [("claude", claude::turn, claude::CASES), ("codex", codex::turn, codex::CASES)];
+    for (harness, turn, cases) in harnesses {
         for recording in cases {
             let name = format!("{harness}/{}", recording.case);
             if !wanted.is_empty() && !wanted.iter().any(|word| *word == name || word == harness) {
                 continue;
             }
-            match stage::record(harness, recording) {
+            match stage::record(harness, turn, recording) {
                 Ok(bytes) => println!("{name}: {} KB", bytes.div_ceil(1024)),
                 Err(error) => {
                     println!("{name}: FAILED: {error}");

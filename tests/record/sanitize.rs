@@ -60,6 +60,9 @@ impl Names {
         if !kernel.trim().is_empty() {
             names.push((kernel.trim().to_owned(), "6.1.0".to_owned()));
         }
+        // Claude Code keeps the output of background tasks in a folder named after the user's number.
+        let user = rustix::process::getuid().as_raw();
+        names.push((format!("/tmp/claude-{user}/"), "/tmp/claude-1000/".to_owned()));
         Self(names)
     }
 

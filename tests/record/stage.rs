@@ -14,9 +14,31 @@ pub struct Recording {
     pub case: &'static str,
     /// What is special about it.
     pub about: &'static str,
-    /// Plays it and returns the id of the session to carry.
-    pub play: fn(&Stage) -> Result<String, String>,
+    /// What to do.
+    pub play: Play,
+    /// Whether the program's own picker offers it.
+    pub offered: bool,
+    /// The model that it needs, if not the one that the tests use anyway.
+    pub model: Option<&'static str>,
 }
+
+/// What to do; the result is the id of the session to carry.
+pub enum Play {
+    /// One turn: a prompt, and the scenario that the model plays.
+    Turn(&'static str, &'static str),
+    /// Something longer.
+    By(fn(&Stage) -> Result<String, String>),
+}
+
+impl Recording {
+    /// A case that the picker offers, with the usual model.
+    pub const fn new(case: &'static str, about: &'static str, play: Play) -> Self {
+        Self { case, about, play, offered: true, model: None }
+    }
+}
+
+/// Plays one turn of a harness: prompt and scenario.
+pub type Turn = fn(&Stage, &Recording, &str, &str) -> Result<String, String>;
 
 /// A fresh home with a project.
 pub struct Stage {
@@ -53,10 +75,13 @@ impl Stage {
 }
 
 /// Records one case into the fixtures. Returns their size in bytes.
-pub fn record(harness: &str, recording: &Recording) -> Result<u64, String> {
+pub fn record(harness: &str, turn: Turn, recording: &Recording) -> Result<u64, String> {
     let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
     let stage = Stage::new(dir.path());
-    let id = (recording.play)(&stage)?;
+    let id = match recording.play {
+        Play::Turn(prompt, scenario) => turn(&stage, recording, prompt, scenario)?,
+        Play::By(play) => play(&stage)?,
+    };
     let case = Case {
         harness: harness.to_owned(),
         case: recording.case.to_owned(),
@@ -64,6 +89,8 @@ pub fn record(harness: &str, recording: &Recording) -> Result<u64, String> {
         cwd: cases::CWD.to_owned(),
         version: version(harness)?,
         about: recording.about.to_owned(),
+        offered: recording.offered,
+        model: recording.model.map(str::to_owned),
     };
     let target = case.dir(&cases::root());
     if target.exists() {

@@ -26,6 +26,10 @@ pub struct Case {
     pub version: String,
     /// What is special about it.
     pub about: String,
+    /// Whether the program's own picker offers it.
+    pub offered: bool,
+    /// The model that it needs; `None`: the one that the tests use anyway.
+    pub model: Option<String>,
 }
 
 impl Case {

@@ -106,6 +106,13 @@ pub fn steps(name: &str) -> Vec<Vec<Say>> {
     }
 }
 
+/// The last thing that the model says in a scenario.
+pub fn last_words(name: &str) -> &'static str {
+    let said = steps(name).into_iter().flatten().rev();
+    let mut texts = said.filter_map(|say| if let Text(text) = say { Some(text) } else { None });
+    texts.next().unwrap_or_default()
+}
+
 /// What the model answers to a prompt without a scenario.
 pub fn plain_answer(prompt: &str) -> String {
     let begin: String = prompt.trim().chars().take(48).collect();

@@ -73,13 +73,17 @@ impl<'a> Codex<'a> {
         command
     }
 
-    /// Resumes a session with a prompt and returns what the model was asked.
+    /// Resumes a session with a prompt, under the configured model or the one given (another one than
+    /// the session's makes Codex compact it first), and returns what the model was asked.
     ///
     /// # Errors
     /// When the program did not resume it, or a provider would refuse the request.
-    pub fn resume(&self, id: &str, prompt: &str) -> Result<Value, String> {
+    pub fn resume(&self, id: &str, prompt: &str, with: Option<&str>) -> Result<Value, String> {
         let model = Model::start(&self.cwd);
-        let args = ["exec", "resume", "--json", "--skip-git-repo-check", id, prompt];
+        let mut args = vec!["exec", "resume", "--json", "--skip-git-repo-check", id, prompt];
+        if let Some(name) = with {
+            args.extend(["--model", name]);
+        }
         let ended = run(&mut self.command(&model.url(), &args), Duration::from_secs(60))?;
         let body = request_with(&model.requests(), prompt, &ended)?;
         // An id that Codex does not know begins a new thread, with exit code 0.
@@ -195,22 +199,31 @@ impl AppServer {
         Err(format!("codex app-server did not answer to {method}"))
     }
 
-    /// Waits for a notice of this name and returns its parameters.
+    /// Waits for a notice of this name that satisfies `wanted`, and returns its parameters.
     ///
     /// # Errors
     /// When it does not come.
-    pub fn wait(&mut self, method: &str) -> Result<Value, String> {
+    pub fn wait(&mut self, method: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value, String> {
         let deadline = Instant::now() + LIMIT;
-        if let Some(at) = self.notices.iter().position(|notice| notice["method"] == method) {
+        let fits = |notice: &Value| notice["method"] == method && wanted(&notice["params"]);
+        if let Some(at) = self.notices.iter().position(&fits) {
             return Ok(self.notices.remove(at)["params"].take());
         }
         while let Some(mut message) = self.next(deadline) {
-            if message["method"] == method {
+            if fits(&message) {
                 return Ok(message["params"].take());
             }
             self.notices.push(message);
         }
         Err(format!("codex app-server sent no {method}"))
+    }
+
+    /// Waits until a turn of this thread, which is not its sub-agent's, is over.
+    ///
+    /// # Errors
+    /// When it does not complete.
+    pub fn turn_end(&mut self, thread: &str) -> Result<(), String> {
+        self.wait("turn/completed", |params| params["threadId"] == thread).map(drop)
     }
 
     /// One turn of a thread; returns the turn's id.
@@ -219,7 +232,7 @@ impl AppServer {
     /// When it does not complete.
     pub fn turn(&mut self, thread: &str, input: Value) -> Result<String, String> {
         let reply = self.call("turn/start", json!({"threadId": thread, "input": input}))?;
-        self.wait("turn/completed")?;
+        self.turn_end(thread)?;
         Ok(reply["turn"]["id"].as_str().unwrap_or_default().to_owned())
     }
 }
