@@ -99,7 +99,7 @@ fn claude(body: &Value) -> Vec<Item> {
         let blocks = if message["content"].is_string() { &one } else { list(&message["content"]) };
         for block in blocks {
             match block["type"].as_str().unwrap_or_default() {
-                "text" if by_user => items.push(claude_user(&text_of(&block["text"]))),
+                "text" if by_user => items.extend(claude_user(&text_of(&block["text"]))),
                 // The program puts it where an answer is missing.
                 "text" if block["text"] == "No response requested." => {}
                 "text" => items.push(Item::Assistant(text_of(&block["text"]))),
@@ -126,11 +126,16 @@ fn claude(body: &Value) -> Vec<Item> {
 }
 
 /// A text block of a user message.
-fn claude_user(text: &str) -> Item {
+fn claude_user(text: &str) -> Vec<Item> {
+    // A report that came while the model worked is sent inside a reminder.
+    let reports = between(text, "<task-notification>", "</task-notification>");
+    if !reports.is_empty() {
+        return reports.into_iter().map(|report| Item::Note(report.to_owned())).collect();
+    }
     let text = without_reminders(text);
     let begins = |marks: &[&str]| marks.iter().any(|mark| text.trim_start().starts_with(mark));
-    if begins(&["<local-command-caveat>", "[Request interrupted by user", "(no content)"]) {
-        Item::Note(String::new())
+    let item = if begins(&["<local-command-caveat>", "(no content)"]) {
+        return Vec::new();
     } else if begins(&["This session is being continued from a previous conversation"]) {
         Item::Summary(text)
     } else if begins(&[
@@ -140,12 +145,19 @@ fn claude_user(text: &str) -> Item {
         "<bash-input>",
         "<bash-stdout>",
         "<bash-stderr>",
-        "<task-notification>",
+        "[Request interrupted by user",
     ]) {
         Item::Note(text)
     } else {
         Item::User(text)
-    }
+    };
+    vec![item]
+}
+
+/// What stands between two marks, each time that both are there.
+pub fn between<'a>(text: &'a str, begin: &str, end: &str) -> Vec<&'a str> {
+    let parts = text.split(begin).skip(1);
+    parts.filter_map(|part| part.split_once(end).map(|(inside, _)| inside)).collect()
 }
 
 /// Claude Code marks what it adds by itself, also inside tool results.
@@ -215,7 +227,6 @@ fn codex_user(part: &Value) -> Option<Item> {
         "# AGENTS.md instructions for ",
         "<user_instructions>",
         "<environment_context>",
-        "<turn_aborted>",
         "<skill>",
         "<permissions instructions>",
         "<collaboration_mode>",
@@ -229,7 +240,7 @@ fn codex_user(part: &Value) -> Option<Item> {
         None
     } else if begins(&["Another language model started to solve this problem"]) {
         Some(Item::Summary(text))
-    } else if begins(&["<user_shell_command>", "<subagent_notification>"]) {
+    } else if begins(&["<user_shell_command>", "<subagent_notification>", "<turn_aborted>"]) {
         Some(Item::Note(text))
     } else {
         Some(Item::User(text))

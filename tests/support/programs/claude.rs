@@ -129,12 +129,11 @@ impl<'a> Claude<'a> {
         if shown_in_time { Ok(()) } else { Err(format!("{shown:?} was not shown: {screen}")) }
     }
 
-    /// The screen of `claude --resume`, without white space, once every one of `titles` is in it or
-    /// `limit` is over. It shows the sessions of the working directory.
-    pub fn picker(&self, titles: &[String], limit: Duration) -> String {
+    /// The screen of `claude --resume`, without white space, once it satisfies `done` or `limit` is
+    /// over. It shows the sessions of the working directory.
+    pub fn picker(&self, limit: Duration, done: impl Fn(&str) -> bool) -> String {
         let terminal = Terminal::open(&self.command("http://127.0.0.1:9", &["--resume"]));
-        let wanted: Vec<String> = titles.iter().map(|title| squeeze(title)).collect();
-        terminal.wait(limit, |text| wanted.iter().all(|title| text.contains(title)));
+        terminal.wait(limit, done);
         terminal.text()
     }
 
