@@ -1,1 +1,7 @@
-fn main() {}
+//! All integration tests, in one binary. Every test has a home of its own.
+
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod real;
+#[path = "../support/mod.rs"]
+mod support;
