@@ -5,7 +5,7 @@
 //! - [`writer`]: writes one
 //! - [`reader`]: opens one and reads single sessions from it
 //! - [`verify`]: checks every byte and says what is wrong where
-//! - [`schema`]: the manifest's JSON Schema
+//! - [`mod@schema`]: the manifest's JSON Schema
 //!
 //! Inside: `gzip` (the members that the stream is cut into), `pipeline` (work in parallel, results
 //! in order), `entries` (tar headers and their places), `rules` (what a manifest must be like),
