@@ -49,6 +49,8 @@ pub struct Info {
     pub read: bool,
     /// Can sessions of other harnesses be written?
     pub write: bool,
+    /// Can the installed program say, without a model call, which sessions it lists?
+    pub confirms: bool,
 }
 
 /// A session in a store, as far as its directory entry tells.
@@ -124,12 +126,14 @@ pub struct OutFile {
 }
 
 /// Where the bytes of an [`OutFile`] come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutSource {
     /// [`Harness::relocate`] of this file of the payload.
     Native(usize),
     /// [`Harness::writer`], fed with the transcript in this file of the payload.
     Converted(usize),
+    /// This text.
+    Text(String),
 }
 
 /// How a harness changes a file over time.

@@ -81,6 +81,11 @@ pub fn imports(state_dir: &Path) -> Result<Vec<Import>> {
     Ok(imports)
 }
 
+/// Where an import of this name keeps the files that it replaces or removes.
+pub fn backup_dir(state_dir: &Path, import_id: &str) -> PathBuf {
+    ImportDir::new(state_dir, import_id).backups()
+}
+
 fn import(dir: &ImportDir, journal: Journal) -> Result<Import> {
     let undo = dir.state(Purpose::Undo)?;
     let state = match (journal.state, undo) {

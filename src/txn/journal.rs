@@ -12,7 +12,8 @@
 //! | `applied` | every session is in place or back where it was | what is no longer needed is removed |
 //! | `done` | nothing but the journal and the backups | nothing |
 
-use std::io::{BufWriter, ErrorKind, Write};
+use std::fs::File;
+use std::io::{BufWriter, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -378,4 +379,27 @@ pub(super) fn all(state_dir: &Path) -> Result<Vec<ImportDir>> {
 pub(super) fn valid_id(id: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     (1..=64).contains(&id.len()) && !id.starts_with('.') && id.bytes().all(plain)
+}
+
+/// Whether some import or undo may be unfinished, from the beginnings of the journals: [`Journal`]
+/// begins with its state, and a journal of thousands of sessions is megabytes long.
+///
+/// # Errors
+/// When the state directory cannot be read.
+pub(super) fn may_be_unfinished(state_dir: &Path) -> Result<bool> {
+    for dir in all(state_dir)? {
+        for purpose in [Purpose::Import, Purpose::Undo] {
+            let path = dir.file(purpose);
+            let file = match File::open(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound && purpose == Purpose::Undo => continue,
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+                file => file.at("open", &path)?,
+            };
+            let mut start = String::new();
+            if file.take(200).read_to_string(&mut start).is_err() || !start.contains(r#""state":"done""#) {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
 }

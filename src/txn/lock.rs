@@ -30,6 +30,14 @@ impl StateLock {
         Self::take_within(state_dir, OURS)
     }
 
+    /// As [`StateLock::take`], without waiting.
+    ///
+    /// # Errors
+    /// [`Kind::Busy`] when another holdall has it.
+    pub(super) fn take_if_free(state_dir: &Path) -> Result<Self> {
+        Self::take_within(state_dir, Duration::ZERO)
+    }
+
     fn take_within(state_dir: &Path, patience: Duration) -> Result<Self> {
         disk::make_dirs(state_dir)?;
         let path = state_dir.join("lock");

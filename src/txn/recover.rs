@@ -53,6 +53,19 @@ pub fn recover(state_dir: &Path) -> Result<Vec<Recovered>> {
     all(state_dir)
 }
 
+/// As [`recover`], for a command that only reads: cheap where there is nothing to do, and it does
+/// not wait for another import or undo.
+///
+/// # Errors
+/// As [`recover`].
+pub fn recover_if_free(state_dir: &Path) -> Result<Vec<Recovered>> {
+    if !journal::may_be_unfinished(state_dir)? {
+        return Ok(Vec::new());
+    }
+    let _lock = StateLock::take_if_free(state_dir)?;
+    all(state_dir)
+}
+
 /// As [`recover`], for whoever holds the lock.
 pub(super) fn all(state_dir: &Path) -> Result<Vec<Recovered>> {
     let mut recovered = Vec::new();
