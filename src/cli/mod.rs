@@ -26,6 +26,7 @@ use std::ffi::OsString;
 use clap::Parser;
 
 use crate::env::Env;
+use crate::interrupt;
 use args::{Cli, Command};
 use exit::Exit;
 use ui::Ui;
@@ -44,6 +45,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit
     };
     let env = Env::from_process()?;
     let ui = Ui::new(&cli.global);
+    ctrlc::set_handler(|| {
+        if !interrupt::ask() {
+            std::process::exit(130);
+        }
+    })?;
     let result = execute(&env, &ui, &cli.command);
     if let Err(error) = &result
         && !exit::is_broken_pipe(error)

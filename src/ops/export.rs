@@ -13,6 +13,7 @@ use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::git;
 use crate::harness::NativeSession;
+use crate::interrupt::Watched;
 use crate::model::{Role, Time};
 use crate::progress::Progress;
 use crate::txn;
@@ -127,7 +128,8 @@ fn pack(
     };
     let mut written = None;
     let mut render = |out: &mut (dyn Write + Send)| {
-        written = Some(archive::write(out, &inputs, repos.list.clone(), &settings, progress)?);
+        written =
+            Some(archive::write(&mut Watched::new(out), &inputs, repos.list.clone(), &settings, progress)?);
         Ok(())
     };
     match &options.output {

@@ -14,8 +14,8 @@ use super::{Options, render};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::git::{self, Comparison};
-use crate::harness;
-use crate::harness::{Confirmation, Found, Harness};
+use crate::harness::{self, Confirmation, Found, Harness};
+use crate::interrupt::Watched;
 use crate::model::Fidelity;
 use crate::progress::Progress;
 use crate::txn::plan::{Action, SessionPlan};
@@ -234,7 +234,7 @@ fn stage(
                     return Err(Error::new(Kind::Unsupported, "the session has no target"));
                 };
                 let staged = transaction.stage(session, index, &mut |out| {
-                    done.fidelity.merge(&render::file(plan, &target, file, out)?);
+                    done.fidelity.merge(&render::file(plan, &target, file, &mut Watched::new(out))?);
                     Ok(())
                 })?;
                 staged.bytes
