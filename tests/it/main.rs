@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod import;
 mod real;
 #[path = "../support/mod.rs"]
 mod support;

@@ -8,7 +8,6 @@ mod claude;
 mod codex;
 mod sanitize;
 mod stage;
-#[allow(dead_code)] // Shared with the tests, which use more of it.
 #[path = "../support/mod.rs"]
 mod support;
 

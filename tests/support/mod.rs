@@ -8,6 +8,9 @@
 //! - [`cases`]: recorded sessions
 //! - [`holdall`]: the binary under test
 
+// The tests and the recorder share it, and each uses a part.
+#![allow(dead_code, unused_imports)]
+
 pub mod cases;
 pub mod dialogue;
 pub mod expect;

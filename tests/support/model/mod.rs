@@ -161,7 +161,7 @@ fn image_problem(media_type: &str, data: &str) -> Option<String> {
     };
     if data.len() > LIMIT {
         Some(format!("image exceeds 5 MB maximum: {} bytes > {LIMIT} bytes", data.len()))
-    } else if data.len() % 4 != 0
+    } else if !data.len().is_multiple_of(4)
         || !data.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'='))
     {
         Some("the image is not base64".into())
@@ -176,4 +176,79 @@ fn image_problem(media_type: &str, data: &str) -> Option<String> {
 fn is_plain_name(text: &str, limit: usize) -> bool {
     (1..=limit).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A request of two messages after the prompt.
+    fn messages(assistant: Value, user: Value) -> Result<(), String> {
+        anthropic::check(&json!({"messages": [
+            {"role": "user", "content": "hello"},
+            {"role": "assistant", "content": [assistant]},
+            {"role": "user", "content": [user]},
+        ]}))
+    }
+
+    fn responses(items: &[Value]) -> Result<(), String> {
+        responses::check(&json!({"input": items}))
+    }
+
+    #[test]
+    fn strict_messages() {
+        let call = |id: &str, name: &str, input: Value| json!({"type": "tool_use", "id": id, "name": name, "input": input});
+        let result = |id: &str| json!({"type": "tool_result", "tool_use_id": id, "content": "x"});
+        let text = |text: &str| json!({"type": "text", "text": text});
+        let thinking = |mark: &str| json!({"type": "thinking", "thinking": "hm", "signature": mark});
+        let image = |kind: &str, data: &str| json!({"type": "image", "source": {"type": "base64", "media_type": kind, "data": data}});
+        let png = "iVBORw0KGgoA";
+
+        assert_eq!(messages(call("a-1", "Bash", json!({})), result("a-1")), Ok(()));
+        assert_eq!(messages(thinking(&seal("signature", "hm")), text("more")), Ok(()));
+        assert_eq!(messages(text("ok"), image("image/png", png)), Ok(()));
+        for (assistant, user) in [
+            (call("a:1", "Bash", json!({})), result("a:1")),
+            (call("a", "Ba.sh", json!({})), result("a")),
+            (call("a", "Bash", json!("ls")), result("a")),
+            (call("a", "Bash", json!({})), text("no result")),
+            (text("no call"), result("a")),
+            (text(" "), text("more")),
+            (thinking("other"), text("more")),
+            (json!({"type": "reasoning"}), text("more")),
+            (text("ok"), json!({"type": "input_text", "text": "more"})),
+            (text("ok"), image("image/png", "/9j/")),
+            (text("ok"), image("image/png", &(png.to_owned() + &"A".repeat(6 << 20)))),
+        ] {
+            assert!(messages(assistant.clone(), user.clone()).is_err(), "{assistant} {user}");
+        }
+    }
+
+    #[test]
+    fn strict_responses() {
+        let call = |name: &str, id: &str| json!({"type": "function_call", "name": name, "arguments": "{}", "call_id": id});
+        let output = |id: &str| json!({"type": "function_call_output", "call_id": id, "output": "x"});
+        let said = |role: &str, kind: &str| json!({"type": "message", "role": role, "content": [{"type": kind, "text": "x"}]});
+        let long = "x".repeat(65);
+
+        assert_eq!(responses(&[said("user", "input_text"), call("f", "a"), output("a")]), Ok(()));
+        assert_eq!(responses(&[said("assistant", "output_text")]), Ok(()));
+        for items in [
+            vec![call("f.g", "a"), output("a")],
+            vec![call("f", &long), output(&long)],
+            vec![call("f", "a")],
+            vec![output("a")],
+            vec![output("a"), call("f", "a")],
+            vec![said("assistant", "input_text")],
+            vec![said("user", "output_text")],
+            vec![said("user", "text")],
+            vec![json!({"type": "tool_use"})],
+            vec![json!({"type": "reasoning", "summary": [], "encrypted_content": "foreign"})],
+            vec![json!({"type": "reasoning", "summary": []})],
+        ] {
+            assert!(responses(&items).is_err(), "{items:?}");
+        }
+    }
 }

@@ -87,9 +87,7 @@ impl<'a> Codex<'a> {
         let ended = run(&mut self.command(&model.url(), &args), Duration::from_secs(60))?;
         let body = request_with(&model.requests(), prompt, &ended)?;
         // An id that Codex does not know begins a new thread, with exit code 0.
-        let events = ended.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let thread = events.filter(|event| event["type"] == "thread.started").map(|e| e["thread_id"].clone());
-        match thread.last() {
+        match thread_started(&ended.stdout) {
             Some(thread) if thread == id => Ok(body),
             thread => Err(format!("resumed as thread {thread:?} instead of {id}")),
         }
@@ -104,9 +102,7 @@ impl<'a> Codex<'a> {
         let args = ["exec", "--json", "--skip-git-repo-check", prompt];
         let ended = run(&mut self.command(&model.url(), &args), Duration::from_secs(60))?;
         request_with(&model.requests(), prompt, &ended)?;
-        let events = ended.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let mut ids = events.filter_map(|event| event["thread_id"].as_str().map(str::to_owned));
-        ids.next().ok_or_else(|| "no thread was started".into())
+        thread_started(&ended.stdout).ok_or_else(|| "no thread was started".into())
     }
 
     /// Starts `codex app-server`, which speaks JSON-RPC on stdin and stdout.
@@ -115,17 +111,26 @@ impl<'a> Codex<'a> {
     }
 
     /// Ids of the threads that the picker offers in the working directory: the default sources
-    /// (`cli` and `vscode`), the configured provider, this directory.
+    /// (`cli` and `vscode`), the configured provider, this directory. Like the picker it reads the
+    /// index only, so a session file that Codex was never told of is not there.
     ///
     /// # Errors
     /// When the program does not answer.
     pub fn listed(&self) -> Result<Vec<String>, String> {
         let model = Model::start(&self.cwd);
         let mut server = self.app_server(&model);
-        let reply = server.call("thread/list", json!({"cwd": self.cwd, "limit": 200}))?;
+        let filter = json!({"cwd": self.cwd, "limit": 200, "useStateDbOnly": true});
+        let reply = server.call("thread/list", filter)?;
         let threads = reply["data"].as_array().ok_or("thread/list returned no list")?;
         Ok(threads.iter().filter_map(|thread| thread["id"].as_str().map(str::to_owned)).collect())
     }
+}
+
+/// The id in the event that `codex exec --json` prints first.
+fn thread_started(stdout: &str) -> Option<String> {
+    let mut events = stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let event = events.find(|event| event["type"] == "thread.started")?;
+    event["thread_id"].as_str().map(str::to_owned)
 }
 
 /// A running `codex app-server`. It is ended when dropped.
