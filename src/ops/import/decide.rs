@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -175,7 +176,9 @@ fn with_hints(error: &Error) -> String {
 /// The sessions that the target stores hold already, and what earlier imports wrote.
 struct Here {
     stores: HashMap<&'static str, HashMap<String, Found>>,
-    origins: HashMap<String, Origin>,
+    state_dir: PathBuf,
+    /// By label. Journals are long, and only a conflict between conversions asks for them.
+    origins: OnceLock<HashMap<String, Origin>>,
 }
 
 /// What an earlier import made a session from; kept in the journal as [`txn::plan::SessionPlan::about`].
@@ -203,19 +206,28 @@ impl Here {
             })?;
             stores.insert(to.info().id, store);
         }
-        let mut origins = HashMap::new();
-        for import in txn::imports(&env.state_dir())? {
-            if import.undone_at.is_some() {
-                continue;
-            }
-            for session in import.sessions {
+        Ok(Self { stores, state_dir: env.state_dir(), origins: OnceLock::new() })
+    }
+
+    /// What the last import made the session with this label from.
+    fn origin(&self, label: &str) -> Result<Option<&Origin>> {
+        if self.origins.get().is_none() {
+            let mut origins = HashMap::new();
+            let imports = txn::imports(&self.state_dir)?;
+            for session in imports
+                .into_iter()
+                .filter(|import| import.undone_at.is_none())
+                .flat_map(|import| import.sessions)
+            {
                 // Newest first: the first one found is the last one written.
                 if let Ok(origin) = serde_json::from_value(session.about) {
                     origins.entry(session.label).or_insert(origin);
                 }
             }
+            // Another thread may have been faster; it found the same.
+            let _ = self.origins.set(origins);
         }
-        Ok(Self { stores, origins })
+        Ok(self.origins.get().and_then(|origins| origins.get(label)))
     }
 
     fn find(&self, to: &dyn Harness, id: &str) -> Option<&Found> {
@@ -350,11 +362,12 @@ fn relations(
 /// and nobody touched it since. A converted file ends with records that a longer session has
 /// further down, so comparing bytes cannot tell; rendering the earlier state again can.
 fn grew_since(env: &Env, options: &Options, here: &Here, planned: &Planned<'_>) -> Result<bool> {
-    let (Some(origin), Some(from), Some(to)) = (here.origins.get(&planned.label()), planned.from, planned.to)
-    else {
+    let (Some(from), Some(to)) = (planned.from, planned.to) else { return Ok(false) };
+    if from.info().id == to.info().id {
         return Ok(false);
-    };
-    if from.info().id == to.info().id || origin.source.id != planned.session.head.id {
+    }
+    let Some(origin) = here.origin(&planned.label())? else { return Ok(false) };
+    if origin.source.id != planned.session.head.id {
         return Ok(false);
     }
     let Some(earlier) = Earlier::of(&*planned.session.payload, &origin.files) else { return Ok(false) };
