@@ -12,7 +12,7 @@
 //!
 //! Entries are regular files with mode 0600 and no owner or time, named by us: native paths are
 //! data in the manifest, so that no name in the tar can ever mean a place on somebody's disk. Two
-//! blocks of zeros end the tar. Any gzip can read the compressed stream; [`super::gzip`] says how
+//! blocks of zeros end the tar. Any gzip can read the compressed stream; `gzip.rs` says how
 //! it is cut so that our reader can do it in parallel and from the middle.
 //!
 //! Changelog: 1.0, the first.

@@ -55,6 +55,7 @@ pub(super) fn inflate(input: impl BufRead, limits: Limits) -> Result<Inflated> {
                 return Ok(inflated.damaged(at, AFTER.to_owned()));
             }
             Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Ok(inflated.damaged(at, format!("the archive cannot be read: {error}"))),
         }
         let mut member = GzDecoder::new(&mut input);
@@ -62,6 +63,7 @@ pub(super) fn inflate(input: impl BufRead, limits: Limits) -> Result<Inflated> {
             let got = match member.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(got) => got,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     let no_header = member.header().is_none();
                     return Ok(inflated.damaged(input.count, reason(&error, no_header && at > 0)));

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::entries;
 use super::gzip::{self, MEMBER};
-use super::layout::{self, BLOCK, DEFAULT_LEVEL, END, Limits, MANIFEST, SUMS};
+use super::layout::{self, BLOCK, DEFAULT_LEVEL, END, Limits, MANIFEST, MAX_MANIFEST, SUMS};
 use super::manifest::{File, Manifest, Repo, SCHEMA, Session, SourceMachine, Tool, VERSION};
 use super::pipeline;
 use super::reader::hex;
@@ -184,6 +184,10 @@ fn pack(
 ) -> Result<()> {
     let mut json = serde_json::to_vec_pretty(manifest).expect("a manifest is plain JSON");
     json.push(b'\n');
+    if json.len() as u64 > MAX_MANIFEST {
+        let message = format!("{} sessions are too many for one archive", sessions.len());
+        return Err(Error::new(Kind::Unsupported, message).hint("export them in parts"));
+    }
     let sums = layout::sums(&hex(&Sha256::digest(&json)), manifest);
     tar.entry(MANIFEST, &json)?;
     drop(json);

@@ -12,7 +12,11 @@ pub fn strip_credentials(url: &str) -> String {
     let Some((scheme, rest)) = split_scheme(url) else {
         return strip_scp(url);
     };
-    let (user, host_and_path) = split_user(rest);
+    let (user, mut host_and_path) = split_user(rest);
+    // An `@` or `/` that a password should have written as %40 or %2f can leave a piece of it.
+    while let (Some(_), shorter) = split_user(host_and_path) {
+        host_and_path = shorter;
+    }
     let ssh = is_ssh(scheme);
     let user = user.and_then(|user| user.split(':').next()).filter(|user| ssh && !user.is_empty());
     let host_and_path = if ssh { host_and_path } else { before(host_and_path, &['?', '#']) };
@@ -74,12 +78,13 @@ fn is_ssh(scheme: &str) -> bool {
 /// It ends at the last `@` before the path. Where what stands before the path cannot be
 /// `host:port`, a `/` of the password has cut it short, and it ends at the last `@` of all.
 fn split_user(rest: &str) -> (Option<&str>, &str) {
-    let authority = before(rest, &['/', '?', '#']);
+    let authority = before(rest, &['/']);
     let at = authority.rfind('@').or_else(|| {
-        let port = authority.rsplit_once(':').map(|(_, port)| port)?;
-        let odd = port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit());
-        let bracketed = authority.starts_with('[') && authority.ends_with(']');
-        if odd && !bracketed { rest.rfind('@') } else { None }
+        let (host, port) = authority.rsplit_once(':').filter(|_| !authority.ends_with(']'))?;
+        let port = before(port, &['?', '#']);
+        let odd_port = port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit());
+        let odd_host = host.contains(':') && !host.ends_with(']');
+        if odd_port || odd_host { rest.rfind('@') } else { None }
     });
     match at {
         Some(at) => (Some(&rest[..at]), &rest[at + 1..]),

@@ -145,3 +145,14 @@ fn every_flipped_bit_of_a_recompressed_archive_is_seen() {
         assert!(refusal(&damaged).is_some(), "bit {bit}");
     }
 }
+
+#[test]
+fn every_cut_of_the_tar_is_seen() {
+    let tar = super::forge::Forge::sample().tar();
+    for cut in
+        (0..tar.len()).step_by(512).flat_map(|cut| [cut, cut + 1, cut + 511]).filter(|cut| *cut < tar.len())
+    {
+        assert!(refusal(&super::forge::members(&tar[..cut])).is_some(), "cut at {cut}");
+        assert!(refusal(&super::forge::gzip(&tar[..cut])).is_some(), "cut at {cut}");
+    }
+}

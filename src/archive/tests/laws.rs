@@ -3,6 +3,7 @@
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::forge::{Forge, gzip, members};
 use super::*;
 
 prop_compose! {
@@ -53,11 +54,51 @@ proptest! {
         assert_holds(&archive, &sessions);
     }
 
+}
+
+proptest! {
     #[test]
     fn no_bytes_make_the_reader_panic(mut bytes in vec(any::<u8>(), 0..400), like_gzip in any::<bool>()) {
         if like_gzip {
             bytes.splice(0..bytes.len().min(4), [0x1f, 0x8b, 8, 0]);
         }
         prop_assert!(refusal(&bytes).is_some());
+    }
+
+    /// Checksums of gzip do not protect against somebody who makes them right again.
+    #[test]
+    fn whatever_is_taken_is_what_was_exported(
+        changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ours in any::<bool>(),
+    ) {
+        let good = Forge::sample();
+        let mut tar = good.tar();
+        for (place, byte) in changes {
+            let place = place.index(tar.len());
+            tar[place] = byte;
+        }
+        let bytes = if ours { members(&tar) } else { gzip(&tar) };
+        if refusal(&bytes).is_none() {
+            let (archive, original) = (open(&bytes).unwrap(), open(&good.members()).unwrap());
+            for (session, file) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+                prop_assert_eq!(content(&archive, session, file).unwrap(), content(&original, session, file).unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn no_change_of_the_compressed_bytes_makes_the_reader_panic(
+        changes in vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in any::<prop::sample::Index>(),
+        ours in any::<bool>(),
+    ) {
+        let good = Forge::sample();
+        let mut bytes = if ours { good.members() } else { good.gzip() };
+        bytes.truncate(cut.index(bytes.len() * 2) + 1);
+        for (place, byte) in changes {
+            let place = place.index(bytes.len());
+            bytes[place] = byte;
+        }
+        refusal(&bytes);
     }
 }
