@@ -11,7 +11,7 @@
 //! - [`place`]: where things of the source machine are on this one
 //! - [`model`]: the canonical session; no input or output
 //!
-//! [`env`], [`error`], [`interrupt`] and [`progress`] may be used by all.
+//! [`mod@env`], [`error`], [`interrupt`] and [`progress`] may be used by all.
 
 pub mod archive;
 pub mod cli;

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::git;
 use crate::harness::NativeSession;
 use crate::interrupt::Watched;
-use crate::model::{Role, Time};
+use crate::model::{FileMeta, Head, Payload, ReadSeek, Role, Time};
 use crate::progress::Progress;
 use crate::txn;
 
@@ -115,7 +115,7 @@ fn pack(
         .iter()
         .map(|session| {
             let repo = if options.git { repos.of(session.head.cwd.as_deref(), &mut warnings) } else { None };
-            SessionInput { head: session.head.clone(), repo, payload: &*session.payload }
+            SessionInput { head: shareable(&session.head), repo, payload: &*session.payload }
         })
         .collect();
     let settings = WriteOptions {
@@ -182,15 +182,26 @@ fn open(
     Ok(sessions)
 }
 
+/// The head without what must not leave the machine: credentials in the remote's address, and an
+/// address that git would run as a command.
+fn shareable(head: &Head) -> Head {
+    let mut head = head.clone();
+    if let Some(git) = &mut head.git {
+        git.remote = git.remote.take().filter(|url| !git::url::runs_command(url));
+        git.remote = git.remote.as_deref().map(git::strip_credentials);
+    }
+    head
+}
+
 /// A payload without the transcripts of sub-agents.
 struct WithoutSubagents {
-    inner: Box<dyn crate::model::Payload>,
-    files: Vec<crate::model::FileMeta>,
+    inner: Box<dyn Payload>,
+    files: Vec<FileMeta>,
     places: Vec<usize>,
 }
 
 impl WithoutSubagents {
-    fn of(inner: Box<dyn crate::model::Payload>) -> Self {
+    fn of(inner: Box<dyn Payload>) -> Self {
         let mut files = Vec::new();
         let mut places = Vec::new();
         for (place, file) in inner.files().iter().enumerate() {
@@ -204,12 +215,12 @@ impl WithoutSubagents {
     }
 }
 
-impl crate::model::Payload for WithoutSubagents {
-    fn files(&self) -> &[crate::model::FileMeta] {
+impl Payload for WithoutSubagents {
+    fn files(&self) -> &[FileMeta] {
         &self.files
     }
 
-    fn open(&self, index: usize) -> Result<Box<dyn crate::model::ReadSeek + '_>> {
+    fn open(&self, index: usize) -> Result<Box<dyn ReadSeek + '_>> {
         self.inner.open(self.places.get(index).copied().unwrap_or(usize::MAX))
     }
 }
