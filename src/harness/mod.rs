@@ -124,12 +124,14 @@ pub struct OutFile {
 }
 
 /// Where the bytes of an [`OutFile`] come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutSource {
     /// [`Harness::relocate`] of this file of the payload.
     Native(usize),
     /// [`Harness::writer`], fed with the transcript in this file of the payload.
     Converted(usize),
+    /// This text: a small file that goes with a converted transcript.
+    Text(String),
 }
 
 /// How a harness changes a file over time.

@@ -367,7 +367,11 @@ impl Index {
         for (code, count, detail) in [
             ("record.unknown", self.unknown, "a record of an unknown type is no part of the conversation"),
             ("record.broken", self.broken, "a record could not be read and was skipped"),
-            ("record.sidechain", self.sidechain, "rows of a sub-agent in the session's own file were left out"),
+            (
+                "record.sidechain",
+                self.sidechain,
+                "rows of a sub-agent in the session's own file were left out",
+            ),
             ("record.doubled", self.doubled, "a row stands in the file more than once"),
         ] {
             self.notes.add_many(code, count, detail);
@@ -404,7 +408,11 @@ fn kept(compaction: &Compaction<'_>) -> Option<Kept> {
         return Some(Kept::List(anchor, uuids));
     }
     let Compaction { segment, .. } = compaction;
-    Some(Kept::Segment { head: id_of(&segment.head)?, anchor: id_of(&segment.anchor)?, tail: id_of(&segment.tail)? })
+    Some(Kept::Segment {
+        head: id_of(&segment.head)?,
+        anchor: id_of(&segment.anchor)?,
+        tail: id_of(&segment.tail)?,
+    })
 }
 
 fn id_of(text: &Text<'_>) -> Option<RowId> {

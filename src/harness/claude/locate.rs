@@ -121,7 +121,8 @@ fn encode(path: &str) -> String {
     if name.len() <= LONGEST {
         return name;
     }
-    let hash = path.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+    let hash =
+        path.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
     format!("{}-{}", &name[..LONGEST], base36(hash.unsigned_abs()))
 }
 
@@ -189,7 +190,12 @@ mod tests {
     fn ids_are_uuids() {
         assert!(valid_id("bcc7990e-f6f3-4a02-a55d-952d54107259"));
         assert!(valid_id("BCC7990E-F6F3-4A02-A55D-952D54107259"));
-        for id in ["", "bcc7990ef6f34a02a55d952d54107259", "bcc7990e-f6f3-4a02-a55d-952d5410725/", "../../../../../../../../../../../etc"] {
+        for id in [
+            "",
+            "bcc7990ef6f34a02a55d952d54107259",
+            "bcc7990e-f6f3-4a02-a55d-952d5410725/",
+            "../../../../../../../../../../../etc",
+        ] {
             assert!(!valid_id(id), "{id}");
         }
     }

@@ -320,7 +320,10 @@ mod tests {
     fn half_surrogates_and_bad_bytes_are_replaced() {
         let repaired = |text: &[u8]| repair(text).map(|bytes| String::from_utf8(bytes).expect("UTF-8"));
         assert_eq!(repaired(br#""a\ud83d""#).as_deref(), Some(r#""a\ufffd""#));
-        assert_eq!(repaired(br#""\ud83d\ud83d\ude00\ude00""#).as_deref(), Some(r#""\ufffd\ud83d\ude00\ufffd""#));
+        assert_eq!(
+            repaired(br#""\ud83d\ud83d\ude00\ude00""#).as_deref(),
+            Some(r#""\ufffd\ud83d\ude00\ufffd""#)
+        );
         assert_eq!(repaired(b"\"\xff\"").as_deref(), Some("\"\u{fffd}\""));
         assert_eq!(repaired(br#""\\ud83d \ud83d\ude00""#), None);
         assert_eq!(repaired(b"\"\\"), None);

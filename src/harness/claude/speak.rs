@@ -71,7 +71,11 @@ impl<'s> Speaker<'s> {
         let open = self.calls.values().filter(|call| !call.answered).count() as u64;
         for (code, count, detail) in [
             ("call.unanswered", open, "a tool call has no result"),
-            ("context.left-out", self.context, "what the program told the model by itself is no conversation"),
+            (
+                "context.left-out",
+                self.context,
+                "what the program told the model by itself is no conversation",
+            ),
             ("block.unknown", self.unknown, "content of an unknown type was left out"),
         ] {
             self.notes.add_many(code, count, detail);
@@ -91,7 +95,9 @@ impl<'s> Speaker<'s> {
         }
         let blocks = match message.content {
             Content::Nothing => return Ok(()),
-            Content::Text(text) => vec![Block { kind: Text(Some("text".into())), text: Text(Some(text)), ..Block::default() }],
+            Content::Text(text) => {
+                vec![Block { kind: Text(Some("text".into())), text: Text(Some(text)), ..Block::default() }]
+            }
             Content::Blocks(blocks) => blocks,
         };
         let mut said = Vec::new();
@@ -258,7 +264,12 @@ impl<'s> Speaker<'s> {
             Some("text") => self.assistant_text(at, step, model, block.text.get().unwrap_or_default()),
             Some("thinking") => {
                 let opaque = block.signature.get().filter(|signature| !signature.is_empty());
-                self.reasoning(at, step, block.thinking.get().unwrap_or_default(), opaque.map(|data| ("signature", data)))
+                self.reasoning(
+                    at,
+                    step,
+                    block.thinking.get().unwrap_or_default(),
+                    opaque.map(|data| ("signature", data)),
+                )
             }
             Some("redacted_thinking") => {
                 self.reasoning(at, step, "", block.data.get().map(|data| ("redacted", data)))
@@ -271,7 +282,13 @@ impl<'s> Speaker<'s> {
         }
     }
 
-    fn reasoning(&mut self, at: At, step: u64, text: &str, opaque: Option<(&'static str, &str)>) -> Result<()> {
+    fn reasoning(
+        &mut self,
+        at: At,
+        step: u64,
+        text: &str,
+        opaque: Option<(&'static str, &str)>,
+    ) -> Result<()> {
         if text.is_empty() && opaque.is_none() {
             return Ok(());
         }

@@ -105,7 +105,9 @@ impl<'i> Tree<'i> {
             kept = self.kept(keeper.kept.as_ref()?)?;
         }
         let tail = kept.last().copied();
-        if let (Some(first), Some(tail), Some(anchor)) = (kept.first(), tail, self.anchor(keeper.kept.as_ref()?)) {
+        if let (Some(first), Some(tail), Some(anchor)) =
+            (kept.first(), tail, self.anchor(keeper.kept.as_ref()?))
+        {
             let mut above = anchor;
             for place in &kept {
                 self.parent[*place as usize] = above;
@@ -169,7 +171,8 @@ impl<'i> Tree<'i> {
             return None;
         }
         let last = self.index.last?;
-        let named = checkpoint.leaf.and_then(|id| self.index.place(id)).filter(|place| !self.gone[*place as usize]);
+        let named =
+            checkpoint.leaf.and_then(|id| self.index.place(id)).filter(|place| !self.gone[*place as usize]);
         if kept.is_none() || (checkpoint.explicit && named.is_some()) {
             let mut leaf = named;
             if let Some(place) = named
@@ -338,7 +341,8 @@ impl<'i> Tree<'i> {
                 if spans.len() <= response {
                     spans.resize_with(response + 1, || None);
                 }
-                let span = spans[response].get_or_insert_with(|| Span { start: at, end: at, rows: Vec::new() });
+                let span =
+                    spans[response].get_or_insert_with(|| Span { start: at, end: at, rows: Vec::new() });
                 span.end = at + 1;
             }
         }
@@ -418,7 +422,8 @@ fn weave(chain: Vec<u32>, spans: Vec<Span>) -> Vec<u32> {
     if merged.is_empty() {
         return chain;
     }
-    let mut woven = Vec::with_capacity(chain.len() + merged.iter().map(|span| span.rows.len()).sum::<usize>());
+    let mut woven =
+        Vec::with_capacity(chain.len() + merged.iter().map(|span| span.rows.len()).sum::<usize>());
     let mut at = 0;
     for Span { start, end, mut rows } in merged {
         rows.sort_unstable();

@@ -67,7 +67,9 @@ mod tests {
     fn stretches_come_in_any_order() {
         let bytes: Vec<u8> = (0..CHUNK * 3).map(|n| (n % 251) as u8).collect();
         let mut window = Window::new(io::Cursor::new(&bytes));
-        for (offset, length) in [(0, 10), (5, CHUNK), (CHUNK + 3, CHUNK + 9), (7, 1), (3 * CHUNK - 4, 4), (9, 0)] {
+        for (offset, length) in
+            [(0, 10), (5, CHUNK), (CHUNK + 3, CHUNK + 9), (7, 1), (3 * CHUNK - 4, 4), (9, 0)]
+        {
             let got = window.get(offset as u64, length).expect("inside");
             assert_eq!(got, &bytes[offset..offset + length]);
         }
