@@ -21,7 +21,7 @@ pub mod common;
 
 /// Every supported harness. This list drives the help, the checks of `--harness` and `--to`, the
 /// completions, `harnesses`, the README table and the conformance tests.
-pub static HARNESSES: &[&dyn Harness] = &[];
+pub static HARNESSES: &[&dyn Harness] = &[&claude::Claude];
 
 /// The harness with this id.
 ///
@@ -132,7 +132,7 @@ pub enum OutSource {
     Native(usize),
     /// [`Harness::writer`], fed with the transcript in this file of the payload.
     Converted(usize),
-    /// This text.
+    /// This text: a small file that goes with a converted transcript.
     Text(String),
 }
 
