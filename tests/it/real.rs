@@ -108,7 +108,8 @@ fn carry(source: &str, target: &str) {
     let there = Machine::new("work/new.app_2 é");
     match target {
         "claude" => drop(Claude::new(&there.home, &there.cwd)),
-        _ => drop(Codex::new(&there.home, &there.cwd)),
+        // Codex looks through its whole store only at its first start: be a machine where it has run.
+        _ => drop(Codex::new(&there.home, &there.cwd).listed().expect("an empty list")),
     }
     let mut journeys: Vec<Journey> = cases::of(source)
         .into_iter()
