@@ -202,7 +202,7 @@ pub struct ShowArgs {
     #[command(flatten)]
     pub select: SelectArgs,
     /// Print Markdown
-    #[arg(long, conflicts_with = "json")]
+    #[arg(long)]
     pub markdown: bool,
     /// Print everything: tool calls and results in full, what a compaction replaced, sub-agents
     #[arg(long)]

@@ -87,7 +87,7 @@ fn print(env: &Env, ui: &Ui, report: &Report) -> std::io::Result<()> {
     for row in &report.sessions {
         let routine = row.reason.is_none() || row.reason.as_deref() == Some("identical");
         if !(brief && routine) {
-            print_row(&mut out, ui, row, &home)?;
+            print_row(&mut out, ui, row, report.dry_run, &home)?;
         }
     }
     let mut counts: Vec<(&str, usize)> = Vec::new();
@@ -122,15 +122,15 @@ fn done(row: &Row, dry_run: bool) -> &'static str {
     }
 }
 
-fn print_row(out: &mut impl Write, ui: &Ui, row: &Row, home: &str) -> std::io::Result<()> {
+fn print_row(out: &mut impl Write, ui: &Ui, row: &Row, dry_run: bool, home: &str) -> std::io::Result<()> {
     let title = row.source.title.as_deref().unwrap_or("(no title)");
-    let word = done(row, false);
+    let word = done(row, dry_run);
     let style = match row.action {
         "fail" => BAD,
         "skip" if row.reason.as_deref() != Some("identical") => WARNING,
         _ => GOOD,
     };
-    writeln!(out, "{style}{word:<12}{style:#} {}", text::cut(&text::line(title), 90))?;
+    writeln!(out, "{style}{word}{style:#}: {}", text::cut(&text::line(title), 90))?;
     let source = format!("{}:{}", row.source.harness, row.source.id);
     let target = match (row.target.harness, &row.target.id) {
         (Some(harness), Some(id)) => format!("{harness}:{id}"),
@@ -138,6 +138,9 @@ fn print_row(out: &mut impl Write, ui: &Ui, row: &Row, home: &str) -> std::io::R
     };
     let arrow = if source == target { source } else { format!("{source} → {target}") };
     writeln!(out, "  {FAINT}{}{FAINT:#}", text::line(&arrow))?;
+    if row.reason.as_deref() == Some("identical") {
+        return Ok(());
+    }
     if let Some(reason) = &row.reason {
         writeln!(out, "  {}", text::line(explain(reason)))?;
     }
@@ -182,7 +185,6 @@ fn print_row(out: &mut impl Write, ui: &Ui, row: &Row, home: &str) -> std::io::R
 
 fn explain(reason: &str) -> &str {
     match reason {
-        "identical" => "the same session is here already",
         "exists" => "an older state of this session is here; --on-conflict update brings what is new",
         "newer-here" => "the session here has gone on since this one was exported",
         "diverged" => {

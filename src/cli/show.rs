@@ -13,6 +13,9 @@ use crate::ops::select::Selected;
 use crate::ops::show::{self, JsonViewer};
 
 pub fn run(env: &Env, ui: &Ui, args: &ShowArgs) -> anyhow::Result<Exit> {
+    if ui.json && args.markdown {
+        return Err(Error::usage("--json and --markdown are two forms of the same thing: give one").into());
+    }
     let selected = choose(env, ui, args)?;
     let view = if args.full { View::Full } else { View::Model };
     let notes = if ui.json {

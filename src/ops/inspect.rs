@@ -39,10 +39,7 @@ pub fn open(file: &Path, stdin: &mut dyn Read) -> Result<Archive> {
     if file == Path::new("-") {
         return Archive::read(stdin).map_err(|error| error.context("standard input"));
     }
-    Archive::open(file).map_err(|error| match error.kind() {
-        Kind::Archive => error.context(file.display()),
-        _ => error,
-    })
+    Archive::open(file)
 }
 
 /// Verifies everything in the archive and returns what it holds.

@@ -120,8 +120,11 @@ fn refused_archives_change_nothing() {
         (setup.bent("short", |bytes| bytes.truncate(size / 2)), vec!["short"]),
         (setup.bent("torn-end", |bytes| bytes.truncate(size - 1)), vec!["torn-end"]),
         (setup.bent("trailing", |bytes| bytes.extend(b"more")), vec!["trailing"]),
-        (setup.bent("flipped", |bytes| bytes[size * 2 / 3] ^= 1), vec!["s/"]),
-        (setup.repacked("newer", |json| json["version"]["major"] = 2.into()), vec!["version 2", "newer holdall"]),
+        (setup.bent("flipped", |bytes| bytes[size * 2 / 3] ^= 1), vec!["damaged"]),
+        (
+            setup.repacked("newer", |json| json["version"]["major"] = 2.into()),
+            vec!["format 2.0", "upgrade holdall"],
+        ),
         (setup.repacked("liar", |json| json["sessions"][0]["files"][0]["size"] = 1.into()), vec!["s/0001/"]),
     ];
     for (file, words) in files {
@@ -169,7 +172,9 @@ fn what_is_named_must_be_there() {
     for (args, code, words) in cases {
         setup.run(&setup.from, args).must_end_with(code).must_say(words);
     }
-    for args in [&["import", archive, "--to", "nonesuch"][..], &["list", "-H", "nonesuch"], &["nonesuch"], &[]] {
+    for args in
+        [&["import", archive, "--to", "nonesuch"][..], &["list", "-H", "nonesuch"], &["nonesuch"], &[]]
+    {
         setup.run(&setup.from, args).must_end_with(2);
     }
     assert_eq!(tree::read(setup.from.dir()), before);
@@ -227,11 +232,16 @@ fn json_is_one_document_also_for_errors() {
 fn every_command_has_help_and_the_generated_texts_are_whole() {
     let setup = Setup::new();
     let help = setup.run(&setup.to, &["--help"]).must_end_with(0).ended.stdout;
-    for line in help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty()) {
+    for line in
+        help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty())
+    {
         let command = line.split_whitespace().next().unwrap();
         setup.run(&setup.to, &[command, "--help"]).must_end_with(0);
         let man = setup.run(&setup.to, &["man"]).must_end_with(0).ended.stdout;
-        assert!(man.contains(&format!("HOLDALL {}", command.to_uppercase())), "{command} is not in the manual");
+        assert!(
+            man.contains(&format!("HOLDALL {}", command.to_uppercase())),
+            "{command} is not in the manual"
+        );
     }
     for shell in ["bash", "zsh", "fish"] {
         let script = setup.run(&setup.to, &["completions", shell]).must_end_with(0).ended.stdout;
@@ -256,7 +266,8 @@ fn a_read_only_home_is_an_error_and_stays_as_it_is() {
     fs::set_permissions(&setup.archive, fs::Permissions::from_mode(0o644)).unwrap();
     let set_mode = |mode| fs::set_permissions(&home, fs::Permissions::from_mode(mode)).unwrap();
     set_mode(0o555);
-    let is_root = fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0);
+    let is_root =
+        fs::metadata("/proc/self").is_ok_and(|meta| std::os::unix::fs::MetadataExt::uid(&meta) == 0);
     let mut command = if is_root {
         let mut command = setup.to.command(Path::new("setpriv"), &home);
         command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary);

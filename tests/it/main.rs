@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
+mod architecture;
+mod cli;
 mod import;
 mod real;
 #[path = "../support/mod.rs"]

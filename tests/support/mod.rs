@@ -7,6 +7,7 @@
 //! - [`expect`]: compares two dialogues
 //! - [`cases`]: recorded sessions
 //! - [`holdall`]: the binary under test
+//! - [`tree`]: a directory as it is, to compare it with what it was
 
 // The tests and the recorder share it, and each uses a part.
 #![allow(dead_code, unused_imports)]
@@ -18,3 +19,4 @@ pub mod holdall;
 pub mod model;
 pub mod programs;
 pub mod terminal;
+pub mod tree;
