@@ -41,3 +41,7 @@ pub use plan::{Action, SessionPlan};
 pub use recover::{Recovered, Recovery, recover};
 pub use stage::{Meta, Staged, Transaction};
 pub use undo::{UndoReport, UndoneSession, undo};
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;
