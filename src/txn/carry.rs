@@ -85,7 +85,7 @@ fn put_in_place(
     for (session, failure) in journal.sessions.iter().zip(failures.iter_mut()).filter(|(_, f)| f.is_none()) {
         let mut outcomes =
             session.steps.iter().map(|step| step::forward(step, &journal.id, run == Run::Again));
-        *failure = outcomes.find_map(Result::err);
+        *failure = outcomes.find_map(Result::err).map(|error| error.context(&session.label));
         progress.advance(bytes(session));
     }
     progress.end();
@@ -108,7 +108,7 @@ fn put_in_place(
             }
             lines.for_each(|line| line.applied = Some(may_be_there || run == Run::Again));
             if let Err(Refused { error, .. }) = &changed {
-                *failure = Some(repeat(error));
+                *failure = Some(repeat(error).context(&session.label));
             }
         }
     }
@@ -194,6 +194,10 @@ fn finish(dir: &ImportDir, journal: &mut Journal, carried: &Carried) -> Result<(
         for step in session.steps.iter().filter(|step| step.change != Change::Create) {
             disk::remove(&step.aside(&journal.id))?;
         }
+    }
+    if journal.purpose == Purpose::Import {
+        let mut failed = journal.sessions.iter().filter(|session| session.failed.is_some());
+        failed.try_for_each(|session| dir.remove_backups(session))?;
     }
     prune(&mut journal.dirs);
     let all = journal.sessions.len();

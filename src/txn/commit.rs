@@ -1,14 +1,15 @@
 //! From staged to in place: back up, make durable, journal "prepared", carry out.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::carry::{self, Run, Saved};
 use super::content;
 use super::disk;
-use super::journal::{Change, Content, State};
+use super::journal::{Change, Content, State, Step};
 use super::lines;
 use super::stage::{Staged, Transaction, nothing_changed};
-use crate::error::{Error, IoContext, Result};
+use crate::error::{Error, IoContext, Kind, Result};
 use crate::progress::Progress;
 
 /// What became of an import.
@@ -69,13 +70,17 @@ impl Transaction {
     fn prepare(&mut self, progress: &dyn Progress, outcomes: &mut Vec<Outcome>) -> Result<()> {
         let mut files = Vec::new();
         let mut failures = self.survey()?;
+        let mut claimed = self.journal.shared.iter().map(|shared| shared.path.clone()).collect();
         progress.begin("backing up", 0);
-        for session in 0..self.journal.sessions.len() {
-            if failures[session].is_none() && !self.staging().dropped[session] {
-                match self.prepare_session(session, &mut files, progress) {
-                    Err(error) if disk::is_full(&error) => return Err(error),
-                    done => failures[session] = done.err(),
-                }
+        for (session, failure) in failures.iter_mut().enumerate() {
+            if failure.is_some() || self.staging().dropped[session] {
+                continue;
+            }
+            let claim = self.claim(session, &mut claimed);
+            match claim.and_then(|()| self.prepare_session(session, progress)) {
+                Ok(written) => files.extend(written),
+                Err(error) if disk::is_full(&error) => return Err(error),
+                Err(error) => *failure = Some(error),
             }
         }
         progress.end();
@@ -84,8 +89,9 @@ impl Transaction {
                 _ if self.staging().dropped[session] => Outcome::Dropped,
                 Some(error) => {
                     self.drop_session(session)?;
-                    let label = &self.journal.sessions[session].label;
-                    Outcome::Failed(error.context(label))
+                    let session = &self.journal.sessions[session];
+                    self.dir.remove_backups(session)?;
+                    Outcome::Failed(error.context(&session.label))
                 }
                 None => Outcome::Applied,
             });
@@ -142,14 +148,22 @@ impl Transaction {
         Ok(failures)
     }
 
-    /// Notes what was rendered for a session, and backs up what it will replace or remove. `files`
-    /// gets what has to be durable before anything changes.
-    fn prepare_session(
-        &mut self,
-        number: usize,
-        files: &mut Vec<PathBuf>,
-        progress: &dyn Progress,
-    ) -> Result<()> {
+    /// Refuses a session that changes a file that is another session's too: could one of them not
+    /// be put in place, there would be no telling what to go back to.
+    fn claim(&self, session: usize, claimed: &mut BTreeSet<PathBuf>) -> Result<()> {
+        for Step { path, .. } in &self.journal.sessions[session].steps {
+            if !claimed.insert(path.clone()) {
+                let message = format!("{} is changed by another session of this import", path.display());
+                return Err(Error::new(Kind::Conflict, message).hint("import them one after the other"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what was rendered for a session, and backs up what it will replace or remove. Returns
+    /// the files that have to be durable before anything changes.
+    fn prepare_session(&mut self, number: usize, progress: &dyn Progress) -> Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
         let mut staged = std::mem::take(&mut self.staging().staged[number]);
         let backups = self.dir.backups();
         let journal = &mut self.journal;
@@ -185,7 +199,7 @@ impl Transaction {
             progress.advance(old.bytes);
             step.old = Some(old);
         }
-        Ok(())
+        Ok(files)
     }
 }
 

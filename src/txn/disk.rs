@@ -30,7 +30,9 @@ pub(super) fn look(path: &Path) -> Result<Found> {
         Ok(meta) if meta.is_symlink() => Ok(Found::Other("a symbolic link")),
         Ok(meta) if meta.is_dir() => Ok(Found::Other("a directory")),
         Ok(_) => Ok(Found::Other("no regular file")),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(Found::Nothing),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Ok(Found::Nothing)
+        }
         Err(error) => Err(error).at("look at", path),
     }
 }

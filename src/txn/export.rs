@@ -94,6 +94,7 @@ fn write_named(
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Tests play the user.
 mod tests {
     use super::*;
 

@@ -223,6 +223,19 @@ impl ImportDir {
         })
     }
 
+    /// Removes the backups of a session that the import did not change.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) fn remove_backups(&self, session: &Session) -> Result<()> {
+        let dir = self.backups();
+        for name in session.steps.iter().filter_map(|step| step.backup.as_ref()) {
+            disk::remove(&dir.join(name))?;
+        }
+        disk::remove_if_empty(&dir);
+        Ok(())
+    }
+
     /// A free name in the backup directory, for what somebody had gone on with.
     ///
     /// # Errors

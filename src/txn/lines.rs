@@ -60,8 +60,10 @@ impl Scan {
 
 /// Looks for lines in a stream, holding no more of it than the longest of them.
 fn scan(mut input: impl Read, wanted: &[&str]) -> io::Result<Scan> {
-    let places: HashMap<&[u8], usize> =
-        wanted.iter().enumerate().map(|(i, line)| (line.as_bytes(), i)).collect();
+    let mut places: HashMap<&[u8], Vec<usize>> = HashMap::new();
+    for (place, line) in wanted.iter().enumerate() {
+        places.entry(line.as_bytes()).or_default().push(place);
+    }
     let longest = wanted.iter().map(|line| line.len()).max().unwrap_or(0);
     let mut scan = Scan { found: vec![Vec::new(); wanted.len()], ..Scan::default() };
     let mut hash = Sha256::new();
@@ -80,7 +82,7 @@ fn scan(mut input: impl Read, wanted: &[&str]) -> io::Result<Scan> {
             line.extend_from_slice(&text[..text.len().min(longest + 1 - line.len())]);
             scan.bytes += piece.len() as u64;
             if text.len() < piece.len() {
-                if let Some(place) = places.get(line.as_slice()) {
+                for place in places.get(line.as_slice()).into_iter().flatten() {
                     scan.found[*place].push(start);
                 }
                 line.clear();
@@ -201,8 +203,8 @@ pub(super) fn remove(shared: &Shared, lines: &[&str], temp: &Path, torn: bool) -
         Found::Nothing => false,
         Found::Other(what) => return Err(disk::not_a_file(path, what).into()),
     };
-    let no_dir = path.parent().is_some_and(|dir| !dir.exists());
-    if no_dir || (!file && !(shared.lock_made && shared.lock.as_deref().is_some_and(Path::exists))) {
+    let our_lock = shared.lock.as_deref().filter(|lock| shared.lock_made && lock.exists());
+    if !file && our_lock.is_none() {
         return Ok(());
     }
     let lock = shared.lock.as_deref().map(HarnessLock::take).transpose()?;

@@ -41,3 +41,7 @@ pub use plan::{Action, SessionPlan};
 pub use recover::{Recovered, Recovery, recover, recover_if_free};
 pub use stage::{Meta, Staged, Transaction};
 pub use undo::{UndoReport, UndoneSession, undo};
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;

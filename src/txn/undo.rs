@@ -146,7 +146,8 @@ fn find_way(session: &Session, dir: &ImportDir) -> Result<Way> {
             (None, None) => true,
             _ => false,
         };
-        if holds(&step.old) || (now.is_none() && step.change == Change::Create) {
+        // With the same bytes before and after, its time and mode are still to be brought back.
+        if holds(&step.old) && !holds(&step.new) {
             continue;
         }
         let backup = step.backup.as_ref().filter(|name| dir.backups().join(name).is_file());
