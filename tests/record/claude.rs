@@ -48,6 +48,9 @@ pub const CASES: &[Recording] = &[
     Recording::new("fork", "a copy of a session that went on by itself", By(fork)),
     Recording::new("rewind", "the second turn was taken back and asked again", By(rewind)),
     Recording::new("resumed", "three turns, each by a process of its own", By(resumed)),
+    Recording::new("mention", "an image and a text file that the user mentioned", By(mention)),
+    Recording::new("queued", "a prompt that was typed while the model worked", By(queued)),
+    Recording::new("interrupted", "a command that the user interrupted", By(interrupted)),
     Recording::new("user-shell", "a command of the user (`!`), between two turns", By(user_shell)),
 ];
 
@@ -105,7 +108,7 @@ fn rewind(stage: &Stage) -> Result<String, String> {
     // Escape twice opens the list of turns, with the cursor below the last one.
     let (escape, up, enter, clear) = ("\u{1b}", "\u{1b}[A", "\r", "\u{15}");
     let keys = [escape, escape, up, enter, enter, clear, "This turn replaces it", enter];
-    claude.type_in(&id, &keys, "This turn replaces it”")?;
+    claude.type_in(Some(&id), &keys, "This turn replaces it”")?;
     Ok(id)
 }
 
@@ -123,7 +126,31 @@ fn user_shell(stage: &Stage) -> Result<String, String> {
     let claude = Claude::new(&stage.home, &stage.project);
     claude.talk(None, &[], "First a question in words", "First a question in words”")?;
     let id = only(&claude)?;
-    claude.type_in(&id, &["!", "cat greeting.txt", "\r"], "hello from a file")?;
+    claude.type_in(Some(&id), &["!", "cat greeting.txt", "\r"], "hello from a file")?;
     claude.talk(Some(&id), &[], "What did the command print?", "What did the command print?”")?;
+    Ok(id)
+}
+
+fn mention(stage: &Stage) -> Result<String, String> {
+    let claude = Claude::new(&stage.home, &stage.project);
+    let prompt = "Please compare @pic.png and @README.md for me";
+    claude.talk(None, &[], prompt, "You said")?;
+    only(&claude)
+}
+
+fn queued(stage: &Stage) -> Result<String, String> {
+    let claude = Claude::new(&stage.home, &stage.project);
+    let begin = prompt("Please take your time", "slow");
+    let keys = [&begin, "\r", "And think of the weather too", "\r"];
+    claude.type_in(None, &keys, last_words("slow"))?;
+    only(&claude)
+}
+
+fn interrupted(stage: &Stage) -> Result<String, String> {
+    let claude = Claude::new(&stage.home, &stage.project);
+    let begin = prompt("Please start what I will stop", "slow");
+    claude.type_in(None, &[&begin, "\r", "", "\u{1b}"], "Interrupted")?;
+    let id = only(&claude)?;
+    claude.talk(Some(&id), &[], "Go on with something else", "Go on with something else”")?;
     Ok(id)
 }

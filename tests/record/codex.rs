@@ -50,6 +50,7 @@ pub const CASES: &[Recording] = &[
     Recording::new("revert", "the second turn was taken back and asked again", By(revert)),
     Recording::new("resumed", "three turns, each by a process of its own", By(resumed)),
     Recording::new("user-shell", "a command of the user (`!`), between two turns", By(user_shell)),
+    Recording::new("interrupted", "a command that the user interrupted", By(interrupted)),
     Recording { offered: false, ..Recording::new("exec", "made by `codex exec`", By(exec)) },
 ];
 
@@ -170,6 +171,19 @@ fn user_shell(stage: &Stage) -> Result<String, String> {
         )?;
         server.turn_end(&thread)?;
         server.turn(&thread, text("What did the command print?"))?;
+        Ok(thread)
+    })
+}
+
+fn interrupted(stage: &Stage) -> Result<String, String> {
+    with_server(stage, |server| {
+        let thread = start(server, stage, json!({}))?;
+        let input = text(&prompt("Please start what I will stop", "slow"));
+        let reply = server.call("turn/start", json!({"threadId": thread, "input": input}))?;
+        server.wait("item/started", |params| params["item"]["type"] == "commandExecution")?;
+        server.call("turn/interrupt", json!({"threadId": thread, "turnId": reply["turn"]["id"]}))?;
+        server.turn_end(&thread)?;
+        server.turn(&thread, text("Go on with something else"))?;
         Ok(thread)
     })
 }

@@ -75,7 +75,10 @@ impl Names {
 fn short(harness: &str, line: &str) -> String {
     let Ok(mut row) = serde_json::from_str::<Value>(line) else { return line.to_owned() };
     let own = match (harness, row["type"].as_str().unwrap_or_default()) {
-        ("claude", "attachment") => row["attachment"]["type"] != "file",
+        // Files that the user mentioned, and what was typed while the model worked, are conversation.
+        ("claude", "attachment") => {
+            row["attachment"]["type"] != "file" && row["attachment"]["type"] != "queued_command"
+        }
         ("claude", "api-request-shape" | "api-request-blob") => true,
         ("codex", "session_meta" | "turn_context" | "world_state") => true,
         ("codex", "response_item") => {

@@ -95,6 +95,8 @@ fn claude(body: &Value) -> Vec<Item> {
     let mut items = Vec::new();
     for message in list(&body["messages"]) {
         let by_user = message["role"] == "user";
+        // What came while a tool ran is sent inside its result, but was said after it.
+        let mut later = Vec::new();
         let one = [serde_json::json!({"type": "text", "text": message["content"]})];
         let blocks = if message["content"].is_string() { &one } else { list(&message["content"]) };
         for block in blocks {
@@ -113,7 +115,8 @@ fn claude(body: &Value) -> Vec<Item> {
                 }),
                 "tool_result" => {
                     let (text, images) = content(&block["content"]);
-                    let text = without_reminders(&text);
+                    let (text, said) = split_reminders(&text);
+                    later.extend(said);
                     let failed = block["is_error"] == true;
                     items.push(Item::Result { id: text_of(&block["tool_use_id"]), text, failed });
                     items.extend(images);
@@ -121,23 +124,18 @@ fn claude(body: &Value) -> Vec<Item> {
                 other => items.push(Item::User(format!("unknown block {other}"))),
             }
         }
+        items.extend(later);
     }
     items
 }
 
 /// A text block of a user message.
 fn claude_user(text: &str) -> Vec<Item> {
-    // A report that came while the model worked is sent inside a reminder.
-    let reports = between(text, "<task-notification>", "</task-notification>");
-    if !reports.is_empty() {
-        return reports.into_iter().map(|report| Item::Note(report.to_owned())).collect();
-    }
-    let text = without_reminders(text);
+    let (text, mut items) = split_reminders(text);
     let begins = |marks: &[&str]| marks.iter().any(|mark| text.trim_start().starts_with(mark));
-    let item = if begins(&["<local-command-caveat>", "(no content)"]) {
-        return Vec::new();
+    if begins(&["<local-command-caveat>", "(no content)"]) {
     } else if begins(&["This session is being continued from a previous conversation"]) {
-        Item::Summary(text)
+        items.push(Item::Summary(text));
     } else if begins(&[
         "<command-name>",
         "<local-command-stdout>",
@@ -145,32 +143,52 @@ fn claude_user(text: &str) -> Vec<Item> {
         "<bash-input>",
         "<bash-stdout>",
         "<bash-stderr>",
+        "<task-notification>",
         "[Request interrupted by user",
     ]) {
-        Item::Note(text)
+        items.push(Item::Note(text));
     } else {
-        Item::User(text)
-    };
-    vec![item]
+        items.push(Item::User(text));
+    }
+    items
+}
+
+/// Claude Code marks what it adds by itself, also inside tool results. Some of that comes from the
+/// user or from a background task, and is told from the rest by how it begins.
+fn split_reminders(text: &str) -> (String, Vec<Item>) {
+    const BEGIN: &str = "<system-reminder>";
+    const END: &str = "</system-reminder>";
+    let mut rest = text;
+    let mut kept = String::new();
+    let mut said = Vec::new();
+    while let Some((before, after)) = rest.split_once(BEGIN) {
+        kept.push_str(before);
+        let (reminder, after) = after.split_once(END).unwrap_or((after, ""));
+        said.extend(reminder_item(reminder.trim()));
+        rest = after;
+    }
+    (kept + rest, said)
+}
+
+fn reminder_item(reminder: &str) -> Option<Item> {
+    if let Some(prompt) = reminder.strip_prefix("The user sent a new message while you were working:") {
+        let prompt = prompt.split("\n\nThis is how Claude Code surfaces messages").next()?;
+        return Some(Item::User(prompt.to_owned()));
+    }
+    if let Some(file) = reminder.strip_prefix("Result of calling the Read tool:") {
+        // A file that the user mentioned, with numbered lines.
+        let lines = file.lines().map(|line| line.split_once('\t').map_or(line, |(_, line)| line));
+        return Some(Item::Note(lines.collect::<Vec<_>>().join("\n")));
+    }
+    between(reminder, "<task-notification>", "</task-notification>")
+        .first()
+        .map(|report| Item::Note((*report).to_owned()))
 }
 
 /// What stands between two marks, each time that both are there.
 pub fn between<'a>(text: &'a str, begin: &str, end: &str) -> Vec<&'a str> {
     let parts = text.split(begin).skip(1);
     parts.filter_map(|part| part.split_once(end).map(|(inside, _)| inside)).collect()
-}
-
-/// Claude Code marks what it adds by itself, also inside tool results.
-fn without_reminders(text: &str) -> String {
-    const BEGIN: &str = "<system-reminder>";
-    const END: &str = "</system-reminder>";
-    let mut rest = text;
-    let mut kept = String::new();
-    while let Some((before, after)) = rest.split_once(BEGIN) {
-        kept.push_str(before);
-        rest = after.split_once(END).map_or("", |(_, after)| after);
-    }
-    kept + rest
 }
 
 /// Codex 0.169.0.
@@ -271,8 +289,10 @@ fn looks_failed(text: &str) -> bool {
         let code = line.strip_prefix("Process exited with code ").or(line.strip_prefix("Exit code: "));
         code.or(line.strip_prefix("Exit code "))?.trim().parse::<i32>().ok()
     };
-    let head = text.lines().take(6);
-    let said = ["Error", "error:", "unsupported call", "<tool_use_error>", "aborted", "failed"];
-    head.clone().filter_map(code).any(|code| code != 0)
-        || said.iter().any(|begin| text.trim_start().starts_with(begin))
+    let begins = ["Error", "error:", "unsupported call", "<tool_use_error>", "aborted", "failed"];
+    begins.iter().any(|begin| text.trim_start().starts_with(begin))
+        || text
+            .lines()
+            .take(6)
+            .any(|line| line == "aborted by user" || code(line).is_some_and(|code| code != 0))
 }

@@ -95,7 +95,10 @@ impl Aside {
     fn is_required(&self) -> bool {
         match &self.item {
             Item::Summary(text) => text.contains(SUMMARY),
-            Item::Note(text) => text.contains("<bash-input>") || text.contains("<user_shell_command>"),
+            Item::Note(text) => {
+                let by_user = text.contains("<bash-") || text.contains("<user_shell_command>");
+                by_user && self.lines().next().is_some()
+            }
             _ => false,
         }
     }

@@ -1,7 +1,7 @@
 //! A fake model on 127.0.0.1 that speaks Anthropic Messages and OpenAI Responses.
 //!
 //! It keeps every request and answers from a script: `[[scenario:NAME]]` in the last prompt picks
-//! one of [`scenario`], the tool results that follow the prompt pick the step. In strict mode it
+//! one of [`scenario`], the tool results that follow the prompt pick the step. It
 //! refuses what the real APIs refuse, so that a session that a provider would reject fails a test.
 
 mod anthropic;
@@ -23,12 +23,11 @@ use sha2::{Digest, Sha256};
 pub struct Request {
     /// The body.
     pub body: Value,
-    /// Why strict mode refused it.
+    /// Why it was refused, if it was.
     pub refused: Option<String>,
 }
 
 struct Shared {
-    strict: bool,
     workdir: PathBuf,
     requests: Mutex<Vec<Request>>,
     stopped: AtomicBool,
@@ -42,12 +41,11 @@ pub struct Model {
 }
 
 impl Model {
-    /// Starts a strict server. Scenarios use files below `workdir`.
+    /// Starts a server. Scenarios use files below `workdir`.
     pub fn start(workdir: &Path) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port on the loopback interface");
         let address = listener.local_addr().expect("a bound listener has an address");
         let shared = Arc::new(Shared {
-            strict: true,
             workdir: workdir.to_owned(),
             requests: Mutex::default(),
             stopped: AtomicBool::new(false),
@@ -104,21 +102,18 @@ fn serve(shared: &Shared, mut stream: TcpStream) -> std::io::Result<()> {
         let request = Request { body: body.clone(), refused };
         shared.requests.lock().expect("no thread panics with the lock").push(request);
     };
-    let refused = |check: fn(&Value) -> Result<(), String>| {
-        if shared.strict { check(&body).err() } else { None }
-    };
     if path.ends_with("/count_tokens") {
         let tokens = 1 + request.body.len() / 4;
         http::json(&mut stream, 200, &format!(r#"{{"input_tokens":{tokens}}}"#))
     } else if path.ends_with("/v1/messages") {
-        let refused = refused(anthropic::check);
+        let refused = anthropic::check(&body).err();
         keep(refused.clone());
         match refused {
             Some(reason) => http::json(&mut stream, 400, &anthropic::refusal(&reason)),
             None => anthropic::answer(&mut stream, &body, &shared.workdir),
         }
     } else if path.ends_with("/responses") {
-        let refused = refused(responses::check);
+        let refused = responses::check(&body).err();
         keep(refused.clone());
         match refused {
             Some(reason) => http::json(&mut stream, 400, &responses::refusal(&reason)),
@@ -129,7 +124,7 @@ fn serve(shared: &Shared, mut stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// What only the model can have made, such as a signature: strict mode takes it back only with
+/// What only the model can have made, such as a signature: it is taken back only with
 /// exactly the text that it was made for.
 fn seal(purpose: &str, text: &str) -> String {
     digest(&[purpose, text])

@@ -94,6 +94,10 @@ pub fn steps(name: &str) -> Vec<Vec<Say>> {
             vec![vec![Shell("echo from the sub-agent")], vec![Text("Report of the sub-agent: one file.")]]
         }
         "large" => vec![vec![Shell(LARGE)], vec![Text("That was a lot of text.")]],
+        "slow" => vec![
+            vec![Text("This takes a while."), Shell("echo begun; sleep 4; echo ended")],
+            vec![Text("The slow work is done.")],
+        ],
         "unknown" => vec![vec![Unknown("no_such_tool")], vec![Text("That tool does not exist.")]],
         "code" => vec![
             vec![Code(

@@ -108,13 +108,16 @@ impl<'a> Claude<'a> {
         }
     }
 
-    /// Resumes a session in the terminal and presses `keys`, with the pauses of a quick typist.
+    /// Presses `keys` in the terminal, in a new session or an old one, with the pauses of a quick typist.
     ///
     /// # Errors
     /// When `shown` did not appear in time; the error holds the screen.
-    pub fn type_in(&self, session: &str, keys: &[&str], shown: &str) -> Result<(), String> {
+    pub fn type_in(&self, session: Option<&str>, keys: &[&str], shown: &str) -> Result<(), String> {
         let model = Model::start(&self.cwd);
-        let args = ["--model", MODEL, "--dangerously-skip-permissions", "--resume", session];
+        let mut args = vec!["--model", MODEL, "--dangerously-skip-permissions"];
+        if let Some(id) = session {
+            args.extend(["--resume", id]);
+        }
         let mut terminal = Terminal::open(&self.command(&model.url(), &args));
         terminal.wait(Duration::from_secs(20), |text| text.contains("❯"));
         std::thread::sleep(Duration::from_secs(1));
