@@ -21,7 +21,7 @@ pub mod common;
 
 /// Every supported harness. This list drives the help, the checks of `--harness` and `--to`, the
 /// completions, `harnesses`, the README table and the conformance tests.
-pub static HARNESSES: &[&dyn Harness] = &[&claude::Claude];
+pub static HARNESSES: &[&dyn Harness] = &[&claude::Claude, &codex::Codex];
 
 /// The harness with this id.
 ///

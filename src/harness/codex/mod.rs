@@ -47,8 +47,15 @@ use crate::env::Env;
 use crate::error::Result;
 use crate::model::{Agent, FileMeta, Head, Notes, Payload, ReadSeek, Sink, View};
 
-static INFO: Info =
-    Info { id: "codex", name: "Codex CLI", program: "codex", tested: "0.169.0", read: true, write: true };
+static INFO: Info = Info {
+    id: "codex",
+    name: "Codex CLI",
+    program: "codex",
+    tested: "0.169.0",
+    read: true,
+    write: true,
+    confirms: true,
+};
 
 /// Codex CLI, by OpenAI.
 pub struct Codex;
