@@ -13,7 +13,7 @@ use super::carry::{self, Run, Saved};
 use super::content;
 use super::disk;
 use super::history::{self, ImportState};
-use super::journal::{Change, Content, ImportDir, Journal, Line, Purpose, Session, State, Step};
+use super::journal::{self, Change, Content, ImportDir, Journal, Line, Purpose, Session, State, Step};
 use super::lock::StateLock;
 use super::recover;
 use super::stage::nothing_changed;
@@ -62,6 +62,10 @@ struct Way {
 /// already, or a session cannot be: nothing was changed then. [`Kind::Busy`] and [`Kind::Io`] as
 /// for an import.
 pub fn undo(state_dir: &Path, import_id: Option<&str>, force: bool) -> Result<UndoReport> {
+    // Where nothing was ever imported, not even a lock file is made.
+    if !journal::imports_dir(state_dir).exists() {
+        choose(state_dir, import_id)?;
+    }
     let lock = StateLock::take(state_dir)?;
     recover::all(state_dir)?;
     let id = choose(state_dir, import_id)?;

@@ -245,7 +245,7 @@ fn every_command_has_help_and_the_generated_texts_are_whole() {
     }
     for shell in ["bash", "zsh", "fish"] {
         let script = setup.run(&setup.to, &["completions", shell]).must_end_with(0).ended.stdout;
-        assert!(script.contains("--on-conflict") && script.contains("codex"), "{shell}");
+        assert!(script.contains("on-conflict") && script.contains("codex"), "{shell}");
     }
     let schema: Value =
         serde_json::from_str(&setup.run(&setup.to, &["schema"]).must_end_with(0).ended.stdout).unwrap();

@@ -53,6 +53,8 @@ pub struct Writer<'a> {
     uncounted: Fidelity,
     /// Rows were written that the model must not see.
     hidden: bool,
+    /// A boundary hides what is above it.
+    bounded: bool,
     /// Number of the response that is being written, and whether one is.
     response: u64,
     in_response: bool,
@@ -97,6 +99,7 @@ impl<'a> Writer<'a> {
             fidelity: Fidelity::default(),
             uncounted: Fidelity::default(),
             hidden: false,
+            bounded: false,
             response: 0,
             in_response: false,
             step: None,
@@ -129,7 +132,7 @@ impl<'a> Writer<'a> {
     }
 
     fn boundary(&mut self) -> Result<()> {
-        self.hidden = false;
+        (self.hidden, self.bounded) = (false, true);
         self.in_response = false;
         self.rows.write_boundary(self.time).at("write", Path::new(&self.name))
     }
@@ -299,7 +302,10 @@ impl<'a> Writer<'a> {
 
     fn summary(&mut self, text: &str) -> Result<()> {
         self.close()?;
-        self.boundary()?;
+        // What the compaction kept may have come before the summary; then the boundary is there.
+        if self.hidden || !self.bounded {
+            self.boundary()?;
+        }
         if text.trim().is_empty() {
             return Ok(());
         }

@@ -482,15 +482,20 @@ impl<'s> Reader<'s> {
             return if self.muted { Ok(()) } else { self.summary(summary) };
         }
         (self.in_model, self.muted, self.calls) = (true, false, Calls::default());
-        self.summary(summary)?;
         for text in std::mem::take(&mut self.kept) {
             self.deliver(EventKind::User { content: vec![Part::Text(text.into())] })?;
         }
+        // Codex 0.169 tells its model what it kept first, and the summary after that.
+        let mut told = false;
         for item in compacted.replacement_history.as_deref().unwrap_or_default() {
             let kind: Tagged<'_> = serde_json::from_str(item.get()).map_err(|_| Trouble::Broken)?;
-            self.replacement(&kind.kind, item, summary)?;
+            if !self.repeats(&kind.kind, item, summary)? {
+                self.item(&kind.kind, Source::Item(item))?;
+            } else if !std::mem::replace(&mut told, true) {
+                self.summary(summary)?;
+            }
         }
-        Ok(())
+        if told { Ok(()) } else { self.summary(summary) }
     }
 
     fn summary(&mut self, summary: &str) -> Outcome {
@@ -501,18 +506,16 @@ impl<'s> Reader<'s> {
         self.deliver(EventKind::Summary { text: summary.into() })
     }
 
-    /// An item that the compaction kept, unless it is the summary once more.
-    fn replacement(&mut self, kind: &str, item: &RawValue, summary: &str) -> Outcome {
-        if kind == "message" {
-            let (message, _) = self.parse::<Message<'_>>(Source::Item(item))?;
-            let repeats = |content: &Content<'_>| {
-                content.text.as_deref().is_some_and(|text| text.trim().ends_with(summary.trim()))
-            };
-            if !summary.trim().is_empty() && message.content.iter().any(repeats) {
-                return Ok(());
-            }
+    /// Whether an item that the compaction kept is the summary.
+    fn repeats(&mut self, kind: &str, item: &RawValue, summary: &str) -> Result<bool, Trouble> {
+        if kind != "message" || summary.trim().is_empty() {
+            return Ok(false);
         }
-        self.item(kind, Source::Item(item))
+        let (message, _) = self.parse::<Message<'_>>(Source::Item(item))?;
+        let repeats = |content: &Content<'_>| {
+            content.text.as_deref().is_some_and(|text| text.trim().ends_with(summary.trim()))
+        };
+        Ok(message.content.iter().any(repeats))
     }
 
     /// The model response that the next item belongs to.

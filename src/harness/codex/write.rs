@@ -40,6 +40,8 @@ pub struct Writer<'a> {
     prompted: bool,
     /// Something out of the model's sight was written, and nothing yet that hides it.
     hiding: bool,
+    /// Something was taken out of the model's sight.
+    compacted: bool,
 }
 
 struct Turn {
@@ -68,6 +70,7 @@ impl<'a> Writer<'a> {
             turns: 0,
             prompted: false,
             hiding: false,
+            compacted: false,
         };
         writer.meta(agent)?;
         Ok(writer)
@@ -362,12 +365,18 @@ impl<'a> Writer<'a> {
         self.leave()?;
         self.end_turn()?;
         let message = format!("{SUMMARY_PREFIX}\n{text}");
+        if self.compacted && !self.hiding {
+            // What the compaction kept came before the summary, and stays.
+            return self
+                .item(&Item::Message { role: "user", content: &[Content::InputText { text: &message }] });
+        }
         self.compact(&message, &[Content::InputText { text: &message }])
     }
 
     /// Takes all that was written out of the model's sight.
     fn compact(&mut self, message: &str, content: &[Content<'_>]) -> Result<()> {
         self.hiding = false;
+        self.compacted = true;
         self.names.forget();
         let summary = [Item::Message { role: "user", content }];
         let replacement_history = if content.is_empty() { &[] } else { summary.as_slice() };

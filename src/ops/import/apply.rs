@@ -336,13 +336,6 @@ fn verify(
     for (id, places) in by_harness {
         let Ok(to) = harness::by_id(id) else { continue };
         let asks = to.info().confirms && !options.no_confirm && env.find_program(to.info().program).is_some();
-        if options.dry_run {
-            for place in places {
-                done[place].verified = Some(if asks { "program" } else { "read-back" });
-            }
-            continue;
-        }
-        let listed = if asks { ask(env, to, plans, &places, warnings) } else { HashSet::new() };
         if to.info().confirms && !asks {
             warnings.push(format!(
                 "{} did not run, so it has not indexed the sessions: they resume by id, and its own list shows them \
@@ -350,6 +343,13 @@ fn verify(
                 to.info().name
             ));
         }
+        if options.dry_run {
+            for place in places {
+                done[place].verified = Some(if asks { "program" } else { "read-back" });
+            }
+            continue;
+        }
+        let listed = if asks { ask(env, to, plans, &places, warnings) } else { HashSet::new() };
         for place in places {
             done[place].verified = if listed.contains(&plans[place].id) {
                 Some("program")
