@@ -81,6 +81,21 @@ pub fn texts<'a>(parts: &'a [Part<'a>], fidelity: &mut Fidelity) -> Vec<Cow<'a, 
     texts
 }
 
+/// Appends the content of a failed result: the program hands on its texts only.
+pub fn failed_content(out: &mut Vec<u8>, parts: &[Part<'_>], fidelity: &mut Fidelity) -> bool {
+    let mut texts = Vec::new();
+    for part in parts {
+        match part {
+            Part::Text(text) => texts.push(Part::Text(Cow::Borrowed(text.as_ref()))),
+            Part::Image(media) | Part::File(media) => {
+                fidelity.dropped(Item::Image, "image.failed", "a failed result can hold no images in Claude");
+                texts.push(Part::Text(left_out(media)));
+            }
+        }
+    }
+    content(out, &texts, fidelity)
+}
+
 fn show<'a>(part: &'a Part<'a>, fidelity: &mut Fidelity) -> Shown<'a> {
     let (kind, media) = match part {
         Part::Text(text) => return Shown::Text(Cow::Borrowed(text)),
@@ -260,8 +275,15 @@ pub fn tool_name(name: &str) -> Cow<'_, str> {
 }
 
 /// Ids of calls as the API takes them: `[a-zA-Z0-9_-]+`, each once.
+///
+/// Claude Code 2.1.329 takes `x_1` for a part of the batch call `x` and loses its result when both
+/// are calls of their own, so they count as the same id here.
 #[derive(Debug, Default)]
-pub struct CallIds(HashSet<u64>);
+pub struct CallIds {
+    used: HashSet<u64>,
+    /// What ids would be the parts of, if they were parts.
+    batches: HashSet<u64>,
+}
 
 impl CallIds {
     /// The id for a call whose id elsewhere was `id`.
@@ -269,11 +291,25 @@ impl CallIds {
         let base = call_id(id).into_owned();
         let mut id = base.clone();
         let mut number = 1;
-        while !self.0.insert(hash(&id)) {
+        while !self.take(&id) {
             number += 1;
-            id = format!("{base}_{number}");
+            id = format!("{base}-{number}");
         }
         id
+    }
+
+    fn take(&mut self, id: &str) -> bool {
+        let batch = id
+            .rsplit_once('_')
+            .filter(|(_, part)| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
+        let batch = batch.map(|(batch, _)| hash(batch));
+        let same = |id: &u64| self.used.contains(id);
+        if self.batches.contains(&hash(id)) || same(&hash(id)) || batch.as_ref().is_some_and(same) {
+            return false;
+        }
+        self.used.insert(hash(id));
+        self.batches.extend(batch);
+        true
     }
 }
 

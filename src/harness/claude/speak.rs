@@ -418,7 +418,7 @@ fn has_shape(row: &ToolName, input: &str) -> bool {
 }
 
 fn renamed(id: &str, uses: u32) -> String {
-    format!("{id}_{}", u64::from(uses) + 1)
+    format!("{id}-{}", u64::from(uses) + 1)
 }
 
 fn hash(id: &str) -> u64 {

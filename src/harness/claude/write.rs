@@ -256,8 +256,9 @@ impl<'a> Writer<'a> {
 
     fn result(&mut self, id: &str, content: &[Part<'_>], status: ToolStatus, in_model: bool) -> Result<()> {
         let mut json = Vec::new();
-        let any = render::content(&mut json, content, self.count(in_model));
         let failed = status != ToolStatus::Ok;
+        let render = if failed { render::failed_content } else { render::content };
+        let any = render(&mut json, content, self.count(in_model));
         if !any {
             // The API takes no error without a text.
             render::quote(&mut json, if failed { "(no output)" } else { "" });
