@@ -478,7 +478,7 @@ impl<'s> Reader<'s> {
             return Ok(());
         };
         let at = self.origin.offset;
-        if !self.survey.compaction.as_ref().is_some_and(|compaction| compaction.offset == at) {
+        if self.survey.compaction.as_ref().is_none_or(|compaction| compaction.offset != at) {
             return if self.muted { Ok(()) } else { self.summary(summary) };
         }
         (self.in_model, self.muted, self.calls) = (true, false, Calls::default());

@@ -82,12 +82,13 @@ pub fn shape(name: &str, arguments: &str) -> Option<&'static ToolName> {
 pub fn rename(arguments: &str, from: &ToolName, to: &ToolName) -> Option<String> {
     let Members(members) = serde_json::from_str(arguments).ok()?;
     let mut names: Vec<&str> = Vec::with_capacity(members.len());
+    let mut is_same = true;
     let mut json = String::with_capacity(arguments.len() + 16);
-    for (name, value) in &members {
+    for (native, value) in &members {
         let canonical =
-            from.arguments.iter().find(|(native, _)| native == name).map(|(_, canonical)| canonical);
+            from.arguments.iter().find(|(name, _)| name == native).map(|(_, canonical)| canonical);
         let own = canonical.and_then(|canonical| to.arguments.iter().find(|(_, other)| other == canonical));
-        let name = own.map_or(&**name, |(native, _)| native);
+        let name = own.map_or(&**native, |(name, _)| name);
         if names.contains(&name) {
             return None;
         }
@@ -96,8 +97,12 @@ pub fn rename(arguments: &str, from: &ToolName, to: &ToolName) -> Option<String>
         json.push(':');
         json.push_str(value.get());
         names.push(name);
+        is_same &= own.is_none_or(|(own, _)| own == native);
     }
-    json.push_str(if names.is_empty() { "{}" } else { "}" });
+    if is_same {
+        return Some(arguments.to_owned());
+    }
+    json.push('}');
     Some(json)
 }
 

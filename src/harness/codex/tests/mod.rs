@@ -1,5 +1,16 @@
 //! The adapter against recorded sessions in `fixtures/codex`, each folder a data directory.
 
+/// Compares with the text in `fixtures/codex/expected`.
+macro_rules! expect {
+    ($name:expr, $text:expr) => {
+        insta::with_settings!({
+            snapshot_path => "../../../../fixtures/codex/expected",
+            prepend_module_to_snapshot => false,
+            omit_expression => true,
+        }, { insta::assert_snapshot!($name, $text) })
+    };
+}
+
 mod convert;
 mod moves;
 mod odd;

@@ -3,17 +3,6 @@
 use super::*;
 use crate::model::Role;
 
-/// Compares with the text in `fixtures/codex/expected`.
-macro_rules! expect {
-    ($name:expr, $text:expr) => {
-        insta::with_settings!({
-            snapshot_path => "../../../../fixtures/codex/expected",
-            prepend_module_to_snapshot => false,
-            omit_expression => true,
-        }, { insta::assert_snapshot!($name, $text) })
-    };
-}
-
 /// Head, files and transcripts of one session.
 fn told(case: &str, part: &str, view: View) -> String {
     let session = opened(case, part);
