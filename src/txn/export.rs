@@ -14,7 +14,8 @@ use crate::error::{Error, IoContext, Kind, Result};
 ///
 /// # Errors
 /// [`Kind::Conflict`] when there is something at `path` that must not be replaced; what `render`
-/// returns; [`Kind::Io`] when the disk refuses. Whatever was at `path` is still there then.
+/// returns; [`Kind::Io`] when the disk refuses. There is no new file then, and what was at `path`
+/// is still there, or with `force` its complete replacement.
 pub fn export_file(
     path: &Path,
     force: bool,
@@ -31,7 +32,11 @@ pub fn export_file(
         Err(error) => Err(error).at("write", path),
     };
     written.map_err(|error| disk::advise(error, "no file was written"))?;
-    disk::sync_dir(dir)
+    disk::sync_dir(dir).inspect_err(|_| {
+        if !force {
+            let _ = disk::remove(path);
+        }
+    })
 }
 
 fn check(path: &Path, force: bool) -> Result<()> {

@@ -167,9 +167,10 @@ fn add_locked(shared: &Shared, lines: &[&str], again: bool) -> Result<(), Refuse
     appended
 }
 
-/// Writes at the end of the file and makes it durable. What was written of it is taken back when
-/// the disk fills up in the middle.
+/// Writes at the end of the file and makes it durable. When the disk refuses in the middle, the
+/// file is brought back to what it was.
 fn append(file: &mut File, text: &[u8], length: u64, path: &Path) -> Result<(), Refused> {
+    let before = disk::modified(&file.metadata().at("look at", path)?);
     let mut written = 0;
     let mut outcome = Ok(());
     while written < text.len() && outcome.is_ok() {
@@ -184,9 +185,10 @@ fn append(file: &mut File, text: &[u8], length: u64, path: &Path) -> Result<(), 
         outcome = file.sync_all();
     }
     let Err(error) = outcome else { return Ok(()) };
-    let ours = |file: &File| file.metadata().is_ok_and(|meta| meta.len() == length + written as u64);
-    let touched = written > 0 && !(ours(file) && file.set_len(length).is_ok());
-    Err(Refused { error: Error::io("append to", path, error), touched })
+    let nobody_else_wrote = file.metadata().is_ok_and(|meta| meta.len() == length + written as u64);
+    let restored =
+        nobody_else_wrote && file.set_len(length).and_then(|()| disk::set_modified(file, before)).is_ok();
+    Err(Refused { error: Error::io("append to", path, error), touched: written > 0 && !restored })
 }
 
 /// Takes out the lines that the import added, and nothing else. A file that did not exist before

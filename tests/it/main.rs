@@ -1,9 +1,10 @@
 //! All integration tests, in one binary. Every test has a home of its own.
 
-#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod architecture;
 mod cli;
+mod crash;
 mod import;
 mod real;
 #[path = "../support/mod.rs"]

@@ -310,7 +310,7 @@ fn a_sub_agent_is_a_thread_of_its_own() {
     let layout = Codex.place_converted(&target, &files).expect("a place");
     let child = text.split("\"id\":\"").nth(1).and_then(|rest| rest.get(..36)).expect("an id");
     let day = Path::new("/home/me/.codex/sessions/2026/01/02");
-    let paths: Vec<_> = layout.files.iter().map(|file| (file.path.clone(), file.source)).collect();
+    let paths: Vec<_> = layout.files.iter().map(|file| (file.path.clone(), file.source.clone())).collect();
     let name = |id: &str| day.join(format!("rollout-2026-01-02T03-04-05-{id}.jsonl"));
     assert_eq!(paths, [(name(ID), OutSource::Converted(0)), (name(child), OutSource::Converted(2))]);
     assert_eq!(layout.files[0].modified, head.updated);
