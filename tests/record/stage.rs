@@ -53,7 +53,8 @@ impl Stage {
         let home = Home::at(dir.join("home"));
         let project = home.dir().join("src/app");
         fs::create_dir_all(&project).expect("the stage can be built");
-        fs::write(project.join("README.md"), "# app\n").expect("the stage can be built");
+        fs::write(project.join("README.md"), "# app\n\nA small project for recordings.\n")
+            .expect("the stage can be built");
         fs::write(project.join("pic.png"), RED_SQUARE).expect("the stage can be built");
         let git = |args: &[&str]| {
             let mut command = home.command(Path::new("git"), &project);

@@ -115,7 +115,7 @@ impl Aside {
     fn lines(&self) -> impl Iterator<Item = &str> {
         let marks = |c| c == '\n' || c == '<' || c == '>';
         let lines = self.text.split(marks).map(str::trim);
-        lines.filter(|line| line.len() > 3 && !NOTE_MARKS.contains(line) && !line.contains(": "))
+        lines.filter(|line| line.len() >= 8 && !NOTE_MARKS.contains(line) && !line.contains(": "))
     }
 }
 
@@ -129,11 +129,18 @@ const NOTE_MARKS: &[&str] = &[
     "/bash-stderr",
     "user_shell_command",
     "/user_shell_command",
-    "command",
-    "/command",
-    "result",
-    "/result",
-    "Output:",
+    "command-name",
+    "/command-name",
+    "command-message",
+    "/command-message",
+    "command-args",
+    "/command-args",
+    "local-command-stdout",
+    "/local-command-stdout",
+    "turn_aborted",
+    "/turn_aborted",
+    "subagent_notification",
+    "/subagent_notification",
 ];
 
 /// Splits a dialogue from what stands beside it. `retold` says which texts are an aside in another form.
@@ -160,7 +167,9 @@ fn is_retold(item: &Item, said: &[Item], asides: &[Aside]) -> bool {
         Item::User(text) | Item::Assistant(text) => text,
         _ => return false,
     };
-    !said.contains(item)
+    // The marks of one program mean nothing to another.
+    let raw = text.trim_start().starts_with('<');
+    !raw && !said.contains(item)
         && asides.iter().any(|aside| match &aside.item {
             Item::Reasoning(thought) => !thought.is_empty() && text.contains(thought.as_str()),
             Item::Summary(_) => text.contains(SUMMARY),
@@ -381,7 +390,7 @@ mod tests {
             call("b", "echo two"),
             result("a", "one", false),
             result("b", "Exit code 2\ntwo", true),
-            Item::Note("<bash-input>ls -la</bash-input>".into()),
+            Item::Note("<bash-input>ls -la /tmp</bash-input>".into()),
             Item::Assistant("done".into()),
         ]
     }
@@ -399,7 +408,7 @@ mod tests {
         assert_eq!(changed(|items| drop(items.remove(1))), Ok(()), "reasoning may be missing");
         assert_eq!(changed(|items| items[1] = Item::Assistant("[thought] hm".into())), Ok(()));
         assert_eq!(changed(|items| items.swap(5, 6)), Ok(()), "results of parallel calls have no order");
-        assert_eq!(changed(|items| items[7] = Item::User("[the user ran: ls -la]".into())), Ok(()));
+        assert_eq!(changed(|items| items[7] = Item::User("[the user ran: ls -la /tmp]".into())), Ok(()));
     }
 
     #[test]
@@ -411,6 +420,7 @@ mod tests {
             ("lost result", |items| drop(items.remove(5))),
             ("lost note", |items| drop(items.remove(7))),
             ("said twice", |items| items.insert(1, Item::User("do it".into()))),
+            ("raw note", |items| items[7] = Item::User("<bash-input>ls -la /tmp</bash-input>".into())),
             ("leaked context", |items| items.insert(0, Item::User("<environment_context>".into()))),
             ("another command", |items| items[3] = call("a", "echo three")),
             ("lost error", |items| items[6] = result("b", "Exit code 2\ntwo", false)),

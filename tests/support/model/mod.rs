@@ -1,8 +1,8 @@
 //! A fake model on 127.0.0.1 that speaks Anthropic Messages and OpenAI Responses.
 //!
 //! It keeps every request and answers from a script: `[[scenario:NAME]]` in the last prompt picks
-//! one of [`scenario`], the tool results that follow the prompt pick the step. It
-//! refuses what the real APIs refuse, so that a session that a provider would reject fails a test.
+//! one of [`scenario`], the tool results that follow the prompt pick the step. It refuses
+//! what the real APIs refuse, so that a session that a provider would reject fails a test.
 
 mod anthropic;
 mod http;
