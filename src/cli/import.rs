@@ -41,7 +41,7 @@ pub fn convert(env: &Env, ui: &Ui, args: &ConvertArgs) -> anyhow::Result<Exit> {
             .hint("`holdall list --all` shows what is here")
             .into());
     }
-    let incoming = Incoming::from_here(env, &chosen)?;
+    let incoming = Incoming::from_here(env, &chosen, options.workspace_root.is_some())?;
     run(env, ui, &incoming, &options)
 }
 

@@ -232,6 +232,13 @@ pub trait Harness: Sync {
     /// When a part that the session cannot be without is missing or cannot be read.
     fn open(&self, env: &Env, found: &Found) -> Result<NativeSession>;
 
+    /// Whether the store holds the payload file with this path as lines of a file that other
+    /// sessions share, so that it must never be removed with one of them.
+    fn is_shared(&self, path: &str) -> bool {
+        let _ = path;
+        false
+    }
+
     /// Reads the transcript in file `file` of the payload (the session's own, or a sub-agent's)
     /// into events. Broken and unknown records are skipped and counted in the notes.
     ///
