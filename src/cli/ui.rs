@@ -57,6 +57,18 @@ impl Ui {
         !self.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
     }
 
+    /// How wide the terminal is; `None` when stdout is none.
+    pub fn columns(&self) -> Option<usize> {
+        const USUAL: usize = 80;
+        const NARROWEST: usize = 40;
+        if !self.is_terminal() {
+            return None;
+        }
+        let columns = terminal_size::terminal_size().map_or(USUAL, |(width, _)| usize::from(width.0));
+        // Some terminals say that they have no columns at all.
+        Some(if columns == 0 { USUAL } else { columns.max(NARROWEST) })
+    }
+
     /// Data, buffered; colours go away when stdout is no terminal.
     pub fn out(&self) -> std::io::BufWriter<anstream::AutoStream<std::io::Stdout>> {
         std::io::BufWriter::with_capacity(64 << 10, anstream::stdout())
