@@ -82,6 +82,4 @@ pub struct Origin {
     pub source: Head,
     /// The files it had then.
     pub files: Vec<FileMeta>,
-    /// Where it went.
-    pub cwd: PathBuf,
 }
