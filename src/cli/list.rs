@@ -87,7 +87,7 @@ fn print(env: &Env, ui: &Ui, report: &Report) -> std::io::Result<()> {
         let mark = if row.parent.is_some() { "↳ " } else { "" };
         let title = format!("{mark}{}", text::line(title));
         let dir = text::fold_home(row.cwd.as_deref().unwrap_or(""), &home);
-        let (title, dir) = share(&title, &text::line(&dir), rest);
+        let (title, dir) = text::share(&title, &text::line(&dir), rest);
         writeln!(
             out,
             "{STRONG}{shown:id$}{STRONG:#}  {name:harness$}  {when:updated$}  {}{title} {FAINT}· {dir}{FAINT:#}",
@@ -95,30 +95,6 @@ fn print(env: &Env, ui: &Ui, report: &Report) -> std::io::Result<()> {
         )?;
     }
     out.flush()
-}
-
-/// Cuts title and directory so that both fit: the directory gets at most two fifths.
-fn share(title: &str, dir: &str, columns: Option<usize>) -> (String, String) {
-    use unicode_width::UnicodeWidthStr;
-    let Some(columns) = columns else { return (title.to_owned(), dir.to_owned()) };
-    let for_dir = dir.width().min(columns * 2 / 5);
-    let title = text::cut(title, columns.saturating_sub(for_dir + 3)).into_owned();
-    let left = columns.saturating_sub(title.width() + 3);
-    (title, cut_front(dir, left))
-}
-
-/// Cuts a path at its front: its end tells more.
-fn cut_front(path: &str, width: usize) -> String {
-    use unicode_width::UnicodeWidthStr;
-    if path.width() <= width {
-        return path.to_owned();
-    }
-    let mut start = 0;
-    while path[start..].width() + 1 > width {
-        let Some(c) = path[start..].chars().next() else { break };
-        start += c.len_utf8();
-    }
-    format!("…{}", &path[start..])
 }
 
 /// The shortest prefix of the id that names this session alone; `known` are the ids of all
@@ -143,13 +119,5 @@ mod tests {
             ["01a1f97a-e389", "01a1f97a-ff91", "01a1f97a-fffe", "8dd9110b-80ab"].map(String::from).into();
         let short: Vec<String> = known.iter().map(|id| short_id(id, &known)).collect();
         assert_eq!(short, ["01a1f97a-e", "01a1f97a-ff9", "01a1f97a-fff", "8dd9110b"]);
-    }
-
-    #[test]
-    fn long_titles_and_paths_share_the_line() {
-        assert_eq!(share("short", "~/a", Some(40)), ("short".into(), "~/a".into()));
-        let (title, dir) = share(&"t".repeat(100), &"/very/long".repeat(10), Some(50));
-        assert_eq!((title.chars().count(), dir.chars().count()), (27, 20));
-        assert!(title.ends_with('…') && dir.starts_with('…'));
     }
 }

@@ -68,6 +68,28 @@ pub fn cut(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}…", &text[..end]))
 }
 
+/// Cuts title and directory so that both fit: the directory gets at most two fifths.
+pub fn share(title: &str, dir: &str, columns: Option<usize>) -> (String, String) {
+    let Some(columns) = columns else { return (title.to_owned(), dir.to_owned()) };
+    let for_dir = dir.width().min(columns * 2 / 5);
+    let title = cut(title, columns.saturating_sub(for_dir + 3)).into_owned();
+    let left = columns.saturating_sub(title.width() + 3);
+    (title, cut_front(dir, left))
+}
+
+/// Cuts a path at its front: its end tells more.
+fn cut_front(path: &str, width: usize) -> String {
+    if path.width() <= width {
+        return path.to_owned();
+    }
+    let mut start = 0;
+    while path[start..].width() + 1 > width {
+        let Some(c) = path[start..].chars().next() else { break };
+        start += c.len_utf8();
+    }
+    format!("…{}", &path[start..])
+}
+
 /// How long ago, in a word or two.
 pub fn ago(then: Time, now: Time) -> String {
     let seconds = (now - then).num_seconds();
@@ -185,5 +207,13 @@ mod tests {
         assert_eq!(at("2026-11-20T09:00:00Z"), "3h ago");
         assert_eq!(at("2026-11-17T09:00:00Z"), "3d ago");
         assert_eq!(at("2026-01-17T09:00:00Z"), "2026-01-17");
+    }
+
+    #[test]
+    fn long_titles_and_paths_share_the_line() {
+        assert_eq!(share("short", "~/a", Some(40)), ("short".into(), "~/a".into()));
+        let (title, dir) = share(&"t".repeat(100), &"/very/long".repeat(10), Some(50));
+        assert_eq!((title.chars().count(), dir.chars().count()), (27, 20));
+        assert!(title.ends_with('…') && dir.starts_with('…'));
     }
 }

@@ -1,5 +1,6 @@
 //! Carry the actions out, through [`crate::txn`].
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use rayon::prelude::*;
@@ -8,14 +9,14 @@ use super::compare::Relation;
 use super::decide::{Decision, Planned};
 use super::here::Origin;
 use super::incoming::Incoming;
-use super::meter::{self, Metered};
+use super::meter::{self, Meter};
 use super::render::Counter;
 use super::report::{Change, Report, ResumeRow, Row, Source, TargetRow};
 use super::{Options, render, verify, warnings};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Watched;
-use crate::model::{Fidelity, Payload};
+use crate::model::Fidelity;
 use crate::progress::Progress;
 use crate::txn::plan::{Action, SessionPlan};
 use crate::txn::{Meta, Outcome, Transaction};
@@ -116,26 +117,28 @@ fn work(plan: &Planned<'_>) -> Work {
 /// Renders every file without keeping it.
 fn count(env: &Env, options: &Options, plan: &Planned<'_>, work: &Work, progress: &dyn Progress) -> Done {
     let mut done = Done::default();
-    let metered = Metered::new(&*plan.session.payload, progress);
+    if !plan.acts() {
+        return done;
+    }
+    let mut meter = Meter::new(&*plan.session.payload, progress);
     for (action, content) in work.actions.iter().zip(&work.contents) {
+        let mut counter = Counter::default();
         let bytes = match content {
-            Some(place) => match render_file(env, options, plan, &metered, *place, &mut Counter::default()) {
-                Ok((fidelity, bytes)) => {
+            Some(place) => match render_file(env, options, plan, *place, &mut meter.watch(&mut counter)) {
+                Ok(fidelity) => {
                     done.fidelity.merge(&fidelity);
-                    bytes
+                    counter.0
                 }
                 Err(error) => {
                     done.failure = Some(error.to_string());
-                    return done;
+                    break;
                 }
             },
             None => line_bytes(action),
         };
         done.changes.push(change(action, bytes));
     }
-    if plan.acts() {
-        metered.finish();
-    }
+    meter.finish();
     done
 }
 
@@ -143,15 +146,13 @@ fn render_file(
     env: &Env,
     options: &Options,
     plan: &Planned<'_>,
-    payload: &dyn Payload,
     place: usize,
-    counter: &mut Counter,
-) -> Result<(Fidelity, u64)> {
+    out: &mut dyn Write,
+) -> Result<Fidelity> {
     let (Some(target), Some(file)) = (plan.target(env, options), plan.layout.files.get(place)) else {
         return Err(Error::new(Kind::Unsupported, "the session has no target"));
     };
-    let fidelity = render::file(plan, payload, &target, file, counter)?;
-    Ok((fidelity, counter.0))
+    render::file(plan, &target, file, out)
 }
 
 fn write(
@@ -184,9 +185,9 @@ fn write(
         .par_iter()
         .enumerate()
         .map(|(session, &place)| {
-            let metered = Metered::new(&*plans[place].session.payload, progress);
-            let done = stage(env, options, &transaction, session, &plans[place], &work[place], &metered);
-            metered.finish();
+            let mut meter = Meter::new(&*plans[place].session.payload, progress);
+            let done = stage(env, options, &transaction, session, &plans[place], &work[place], &mut meter);
+            meter.finish();
             done
         })
         .collect();
@@ -223,18 +224,15 @@ fn stage(
     session: usize,
     plan: &Planned<'_>,
     work: &Work,
-    payload: &dyn Payload,
+    meter: &mut Meter<'_>,
 ) -> Result<Done> {
     let mut done = Done::default();
     for (index, (action, content)) in work.actions.iter().zip(&work.contents).enumerate() {
         let bytes = match content {
             Some(place) => {
-                let (Some(target), Some(file)) = (plan.target(env, options), plan.layout.files.get(*place))
-                else {
-                    return Err(Error::new(Kind::Unsupported, "the session has no target"));
-                };
                 let staged = transaction.stage(session, index, &mut |out| {
-                    done.fidelity.merge(&render::file(plan, payload, &target, file, &mut Watched::new(out))?);
+                    let mut out = Watched::new(meter.watch(out));
+                    done.fidelity.merge(&render_file(env, options, plan, *place, &mut out)?);
                     Ok(())
                 })?;
                 staged.bytes

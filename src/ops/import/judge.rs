@@ -22,9 +22,7 @@ pub fn judge(env: &Env, options: &Options, here: &Here, planned: &mut Planned<'_
     let mut relations = Vec::with_capacity(planned.layout.files.len());
     for place in 0..planned.layout.files.len() {
         let file = &planned.layout.files[place];
-        let render = |out: &mut dyn Write| {
-            render::file(planned, &*planned.session.payload, &target, file, out).map(drop)
-        };
+        let render = |out: &mut dyn Write| render::file(planned, &target, file, out).map(drop);
         relations.push(compare_with_here(env, to, planned.existing.as_ref(), place, file, render)?);
     }
     let files: Vec<(Growth, Relation)> =

@@ -11,13 +11,12 @@ use crate::error::{Error, IoContext, Kind, Result};
 use crate::harness::{Harness, OutFile, OutSource, Target};
 use crate::model::{Fidelity, Payload, View};
 
-/// Writes `file` of the planned session to `out`, taking the session's bytes from `payload`.
+/// Writes `file` of the planned session to `out`.
 ///
 /// # Errors
 /// When the session cannot be read or `out` fails.
 pub fn file(
     planned: &Planned<'_>,
-    payload: &dyn Payload,
     target: &Target<'_>,
     file: &OutFile,
     out: &mut dyn Write,
@@ -25,7 +24,7 @@ pub fn file(
     let (Some(from), Some(to)) = (planned.from, planned.to) else {
         return Err(Error::new(Kind::Unsupported, "the session's harness is not known"));
     };
-    content(from, to, planned.session, payload, target, &file.source, out)
+    content(from, to, planned.session, &*planned.session.payload, target, &file.source, out)
 }
 
 /// Writes what `source` stands for, taking the session's bytes from `payload`.
