@@ -135,7 +135,7 @@ pub struct SelectArgs {
     /// Only sessions with TEXT in title, directory or anything the user said
     #[arg(long, value_name = "TEXT", help_heading = "Which sessions")]
     pub query: Option<String>,
-    /// Only sessions with activity since WHEN: 7d, 12h, 2026-11-01 or RFC 3339
+    /// Only sessions with activity since WHEN: 7d, 12h, 2026-11-01 (midnight UTC) or RFC 3339
     #[arg(long, value_name = "WHEN", help_heading = "Which sessions")]
     pub since: Option<String>,
     /// Only sessions without activity after WHEN
@@ -258,8 +258,8 @@ pub struct FileArgs {
 /// Flags of `import` and `convert`.
 #[derive(Debug, Args)]
 pub struct PlaceArgs {
-    /// Sessions below OLD go below NEW (repeatable, the longest OLD wins); without a rule that fits,
-    /// the source's home directory becomes the one here
+    /// Sessions below OLD go below NEW (repeatable, the longest OLD wins; `~` is the home directory,
+    /// in OLD that of the source); without a rule that fits, the home there becomes the home here
     #[arg(long, value_name = "OLD=NEW", value_parser = text::parse_rule, action = ArgAction::Append)]
     pub cwd_map: Vec<(String, String)>,
     /// A session of a git repository goes to DIR/<repository name>, when no --cwd-map rule fits
