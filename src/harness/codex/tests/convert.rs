@@ -168,8 +168,9 @@ fn the_results_of_parallel_calls_come_after_all_of_them() {
         result("a", "1", ToolStatus::Ok),
         call("b", "Read", "{}", 1),
         result("b", "2", ToolStatus::Ok),
-        call("c", "Read", "{}", 2),
+        call("c", "web_search", "{}", 2),
         result("c", "3", ToolStatus::Ok),
+        assistant("found", 2),
     ]);
     insta::assert_snapshot!(read(&text), @r#"
     user: "q"
@@ -177,8 +178,9 @@ fn the_results_of_parallel_calls_come_after_all_of_them() {
     1 call b Other Read None: {}
     result a Ok None: "1"
     result b Ok None: "2"
-    2 call c Other Read None: {}
+    2 call c WebSearch web_search None: {}
     result c Ok None: "3"
+    3 assistant [?]: "found"
     "#);
 }
 
