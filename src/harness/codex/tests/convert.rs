@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::harness::{OutSource, Target, WriteOptions};
+use crate::harness::{Growth, OutSource, Target, WriteOptions};
 use crate::model::event::{Media, ToolInput};
 use crate::model::tool::{ToolKind, ToolName};
 use crate::model::{Agent, Fidelity, FileMeta, GitRef, Head, NoteKind, Origin, Role, Time, ToolStatus, time};
@@ -316,6 +316,7 @@ fn a_sub_agent_is_a_thread_of_its_own() {
     let name = |id: &str| day.join(format!("rollout-2026-01-02T03-04-05-{id}.jsonl"));
     assert_eq!(paths, [(name(ID), OutSource::Converted(0)), (name(child), OutSource::Converted(2))]);
     assert_eq!(layout.files[0].modified, head.updated);
+    assert!(layout.files.iter().all(|file| file.growth == Growth::Append));
     assert!(layout.lines[0].line.contains("\"thread_name\":\"A title\""), "{:?}", layout.lines);
 }
 
