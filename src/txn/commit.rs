@@ -39,14 +39,12 @@ impl Transaction {
     ///
     /// # Errors
     /// When nothing could be changed; or, with a message that says so, when the changes could not
-    /// be brought to an end: the next import, undo or [`super::recover`] does that.
+    /// be brought to an end: the next import, undo or [`super::recover()`] does that.
     pub fn commit(mut self, progress: &dyn Progress) -> Result<Committed> {
         let mut outcomes: Vec<Outcome> = Vec::new();
         if let Err(error) = self.prepare(progress, &mut outcomes) {
-            // Should the journal say "prepared" all the same, it must not any more.
-            self.journal.state = State::Staging;
-            let _ = self.dir.write(&self.journal);
-            let _ = self.give_up();
+            self.open = false;
+            carry::withdraw(&self.dir, &mut self.journal);
             return Err(nothing_changed(error));
         }
         if self.journal.sessions.is_empty() {

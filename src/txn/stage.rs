@@ -25,7 +25,7 @@ pub struct Meta {
     pub created: Time,
     /// The program and its version, such as `holdall 0.1.0`.
     pub tool: String,
-    /// Whether files that are replaced or removed are kept for [`super::undo`]. Without it the
+    /// Whether files that are replaced or removed are kept for [`super::undo()`]. Without it the
     /// import is as safe, but such a file cannot be brought back afterwards.
     pub backup: bool,
 }
@@ -94,7 +94,7 @@ impl Transaction {
         journal.dirs = missing_dirs(&journal);
         let dir = ImportDir::new(state_dir, import_id);
         let imports = journal::imports_dir(state_dir);
-        disk::make_dirs(&imports)?;
+        disk::make_dirs(&imports, &mut Vec::new())?;
         if !disk::make_dir(dir.path()).at("make the directory", dir.path())? {
             return Err(Error::new(Kind::Conflict, format!("there is an import {import_id} already"))
                 .hint("try again: every import gets a name of its own"));
@@ -179,8 +179,7 @@ impl Transaction {
         let Some(parent) = path.parent() else { return Ok(()) };
         let mut staging = self.staging();
         if !staging.ready.contains(parent) {
-            let made = disk::make_dirs(parent)?;
-            staging.made.extend(made);
+            disk::make_dirs(parent, &mut staging.made)?;
             staging.ready.insert(parent.to_owned());
         }
         Ok(())
