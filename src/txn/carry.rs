@@ -235,6 +235,13 @@ pub(super) fn withdraw(dir: &ImportDir, journal: &mut Journal) {
     let _ = abandon(dir, journal);
 }
 
+/// Says that the work is not lost, only not at its end.
+pub(super) fn unfinished(error: Error, what: &str) -> Error {
+    disk::advise(error, "what is left to do is done then")
+        .context(format!("{what} could not be brought to an end"))
+        .hint("the next import or undo goes on with it, before anything else")
+}
+
 /// Removes the directories that are empty, and forgets them.
 fn prune(dirs: &mut Vec<PathBuf>) {
     let mut left: Vec<PathBuf> = dirs.drain(..).rev().filter(|dir| !disk::remove_if_empty(dir)).collect();

@@ -52,8 +52,8 @@ impl Transaction {
             return Ok(Committed { sessions: outcomes, backup_dir: None, saved: Vec::new() });
         }
         self.open = false;
-        let carried =
-            carry::carry_out(&self.dir, &mut self.journal, Run::First, progress).map_err(unfinished)?;
+        let carried = carry::carry_out(&self.dir, &mut self.journal, Run::First, progress)
+            .map_err(|error| carry::unfinished(error, "the import"))?;
         let mut failures = carried.failures.into_iter();
         for outcome in outcomes.iter_mut().filter(|outcome| matches!(outcome, Outcome::Applied)) {
             if let Some(Some(error)) = failures.next() {
@@ -207,11 +207,4 @@ impl Transaction {
         }
         Ok(files)
     }
-}
-
-/// Says that the work is not lost, only not at its end.
-fn unfinished(error: Error) -> Error {
-    disk::advise(error, "what is left to do is done then")
-        .context("the import could not be brought to an end")
-        .hint("the next holdall import or undo goes on with it, before anything else")
 }

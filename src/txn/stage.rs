@@ -89,16 +89,11 @@ impl Transaction {
         journal.backup = meta.backup;
         let places = enter(&mut journal, plans)?;
 
-        let lock = StateLock::take(state_dir)?;
+        let lock = StateLock::take(state_dir).map_err(nothing_changed)?;
         recover::all(state_dir)?;
         journal.dirs = missing_dirs(&journal);
         let dir = ImportDir::new(state_dir, import_id);
-        let imports = journal::imports_dir(state_dir);
-        disk::make_dirs(&imports, &mut Vec::new())?;
-        if !disk::make_dir(dir.path()).at("make the directory", dir.path())? {
-            return Err(Error::new(Kind::Conflict, format!("there is an import {import_id} already"))
-                .hint("try again: every import gets a name of its own"));
-        }
+        dir.make().map_err(nothing_changed)?;
         let staging = Staging {
             staged: journal.sessions.iter().map(|session| vec![None; session.steps.len()]).collect(),
             dropped: vec![false; journal.sessions.len()],
@@ -107,8 +102,6 @@ impl Transaction {
         let staging = Mutex::new(staging);
         let transaction = Self { dir, journal, places, staging, open: true, _lock: lock };
         transaction.dir.write(&transaction.journal).map_err(nothing_changed)?;
-        disk::sync_dir(&imports)?;
-        disk::sync_dir(state_dir)?;
         Ok(transaction)
     }
 

@@ -96,11 +96,8 @@ pub fn undo(state_dir: &Path, import_id: Option<&str>, force: bool) -> Result<Un
         carry::withdraw(&dir, &mut journal);
         return Err(nothing_changed(error));
     }
-    let carried = carry::carry_out(&dir, &mut journal, Run::First, &Silent).map_err(|error| {
-        error
-            .context(format!("the undo of {} could not be brought to an end", report.import_id))
-            .hint("the next holdall import or undo goes on with it, before anything else")
-    })?;
+    let carried = carry::carry_out(&dir, &mut journal, Run::First, &Silent)
+        .map_err(|error| carry::unfinished(error, &format!("the undo of {}", report.import_id)))?;
     drop(lock);
     let tried = report.sessions.iter_mut().filter(|session| session.failure.is_none());
     for (session, failure) in tried.zip(carried.failures) {
