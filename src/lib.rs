@@ -11,7 +11,7 @@
 //! - [`place`]: where things of the source machine are on this one
 //! - [`model`]: the canonical session; no input or output
 //!
-//! [`env`], [`error`] and [`progress`] may be used by all.
+//! [`mod@env`], [`error`], [`interrupt`] and [`progress`] may be used by all.
 
 pub mod archive;
 pub mod cli;
@@ -19,6 +19,7 @@ pub mod env;
 pub mod error;
 pub mod git;
 pub mod harness;
+pub mod interrupt;
 pub mod model;
 pub mod ops;
 pub mod place;

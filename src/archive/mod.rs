@@ -1,5 +1,34 @@
 //! The portable file, format 1: a gzip'd ustar with the manifest first.
 //!
+//! - [`layout`]: what is where in an archive, and the limits that hold for it
 //! - [`manifest`]: what an archive declares about itself
+//! - [`writer`]: writes one
+//! - [`reader`]: opens one and reads single sessions from it
+//! - [`verify`]: checks every byte and says what is wrong where
+//! - [`mod@schema`]: the manifest's JSON Schema
+//!
+//! Inside: `gzip` (the members that the stream is cut into), `pipeline` (work in parallel, results
+//! in order), `entries` (tar headers and their places), `rules` (what a manifest must be like),
+//! `store` (the tar from any offset), `stream` (archives that somebody compressed again).
 
+mod entries;
+mod gzip;
+pub mod layout;
 pub mod manifest;
+mod pipeline;
+pub mod reader;
+mod rules;
+pub mod schema;
+mod store;
+mod stream;
+#[cfg(test)]
+mod tests;
+pub mod verify;
+pub mod writer;
+
+pub use layout::Limits;
+pub use manifest::Manifest;
+pub use reader::{Archive, ArchivedSession};
+pub use schema::schema;
+pub use verify::Problem;
+pub use writer::{SessionInput, WriteOptions, Written, write};

@@ -21,7 +21,7 @@ pub mod common;
 
 /// Every supported harness. This list drives the help, the checks of `--harness` and `--to`, the
 /// completions, `harnesses`, the README table and the conformance tests.
-pub static HARNESSES: &[&dyn Harness] = &[];
+pub static HARNESSES: &[&dyn Harness] = &[&claude::Claude, &codex::Codex];
 
 /// The harness with this id.
 ///
@@ -49,6 +49,8 @@ pub struct Info {
     pub read: bool,
     /// Can sessions of other harnesses be written?
     pub write: bool,
+    /// Can the installed program say, without a model call, which sessions it lists?
+    pub confirms: bool,
 }
 
 /// A session in a store, as far as its directory entry tells.
@@ -124,12 +126,14 @@ pub struct OutFile {
 }
 
 /// Where the bytes of an [`OutFile`] come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutSource {
     /// [`Harness::relocate`] of this file of the payload.
     Native(usize),
     /// [`Harness::writer`], fed with the transcript in this file of the payload.
     Converted(usize),
+    /// This text: a small file that goes with a converted transcript.
+    Text(String),
 }
 
 /// How a harness changes a file over time.

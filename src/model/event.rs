@@ -94,7 +94,8 @@ pub enum EventKind<'a> {
         /// Exit code of a command, where one was recorded.
         exit_code: Option<i32>,
     },
-    /// A compaction: from here on the model sees this text instead of what came before.
+    /// A compaction: the model sees this text instead of the events before it that have
+    /// [`Event::in_model`] false. What the compaction kept may come before or after it.
     Summary {
         /// The summary.
         text: Cow<'a, str>,

@@ -1,1 +1,18 @@
-//! placeholder
+//! The use cases. Each takes an [`Env`](crate::env::Env) and options and returns a report that
+//! serialises to the JSON of the command line's contract; none of them prints.
+//!
+//! - [`select`]: which sessions a command is about
+//! - [`list`], [`show`]: look at sessions
+//! - [`export`], [`inspect`]: make an archive, look into one
+//! - [`import`]: plan and carry out an import, from an archive or straight from another harness
+//! - [`journal`]: past imports, and taking one back
+//! - [`harnesses`]: what is supported and what is here
+
+pub mod export;
+pub mod harnesses;
+pub mod import;
+pub mod inspect;
+pub mod journal;
+pub mod list;
+pub mod select;
+pub mod show;

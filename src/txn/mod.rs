@@ -1,7 +1,47 @@
 //! The only code that changes a user's machine: stage, back up, journal, apply, recover, undo.
 //!
-//! It knows bytes and paths, nothing of harnesses.
+//! It knows bytes and paths, nothing of harnesses. Its promise: each session of an import is
+//! wholly there or wholly not, also after a kill, a full disk or a power cut; nothing is changed
+//! that no plan names; and an import can be taken back to the byte.
 //!
 //! - [`plan`]: what is to be changed
+//! - [`stage`]: everything is written beside its place
+//! - [`commit`]: backups, the point of no return
+//! - `carry`: puts a prepared journal in place, forwards and back
+//! - `step`: one change of one file
+//! - `lines`: lines in files that sessions share
+//! - [`recover`]: what an interrupted run left
+//! - [`undo`]: takes an import back
+//! - [`history`]: what was imported
+//! - [`export`]: one file that appears whole or not at all
+//! - [`scratch`]: files that nobody relies on
+//! - `journal`, `lock`, `content`, `disk`: what these stand on
 
+mod carry;
+pub mod commit;
+mod content;
+mod disk;
+pub mod export;
+pub mod history;
+mod journal;
+mod lines;
+mod lock;
 pub mod plan;
+pub mod recover;
+pub mod scratch;
+pub mod stage;
+mod step;
+pub mod undo;
+
+pub use carry::Saved;
+pub use commit::{Committed, Outcome};
+pub use export::export_file;
+pub use history::{Import, ImportState, ImportedAction, ImportedSession, backup_dir, imports};
+pub use plan::{Action, SessionPlan};
+pub use recover::{Recovered, Recovery, recover, recover_if_free};
+pub use stage::{Meta, Staged, Transaction};
+pub use undo::{UndoReport, UndoneSession, undo};
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;

@@ -1,1 +1,11 @@
-fn main() {}
+//! All integration tests, in one binary. Every test has a home of its own.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
+
+mod architecture;
+mod cli;
+mod crash;
+mod import;
+mod real;
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,3 +1,130 @@
-//! Codex.
-/// Codex.
+//! Codex CLI: threads in rollouts, JSONL files below `$CODEX_HOME/sessions`.
+//!
+//! Only the rollout of a thread has to travel. The databases beside it (`state_5.sqlite`, an index,
+//! and `thread_history_1.sqlite`, a cache for the screen) are rebuilt by Codex from the rollouts.
+//!
+//! Reading: [`locate`] finds rollouts, [`head`] lists them from their [`meta`] record and a few
+//! lines more, [`open`] gathers what belongs to one ([`segments`] that continue each other,
+//! [`agents`], the [`index`] of names), [`read`] makes events of its records ([`record`],
+//! [`native`]), after a [`survey`], with [`filter`], [`calls`] and [`status`].
+//! Writing: [`place`] says where, [`relocate`] moves a rollout, [`write`] makes one from events
+//! ([`emit`], [`names`], [`tools`]), with the [`config`] of this machine.
+//! [`live`] and [`confirm`] ask about running and installed programs.
+
+mod agents;
+mod calls;
+mod config;
+mod confirm;
+mod emit;
+mod filter;
+mod head;
+mod index;
+mod live;
+mod locate;
+mod meta;
+mod names;
+mod native;
+mod open;
+mod packed;
+mod place;
+mod read;
+mod record;
+mod relocate;
+mod segments;
+mod status;
+mod survey;
+mod tools;
+mod write;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::{Confirmation, Found, Harness, Info, Layout, NativeSession, Resume, Target, TranscriptWriter};
+use crate::env::Env;
+use crate::error::Result;
+use crate::model::{Agent, FileMeta, Head, Notes, Payload, ReadSeek, Sink, View};
+
+static INFO: Info = Info {
+    id: "codex",
+    name: "Codex CLI",
+    program: "codex",
+    tested: "0.169.0",
+    read: true,
+    write: true,
+    confirms: true,
+};
+
+/// Codex CLI, by OpenAI.
 pub struct Codex;
+
+impl Harness for Codex {
+    fn info(&self) -> &'static Info {
+        &INFO
+    }
+
+    fn data_dir(&self, env: &Env) -> PathBuf {
+        locate::home(env)
+    }
+
+    fn scan(&self, env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
+        locate::scan(env, found)
+    }
+
+    fn head(&self, env: &Env, found: &Found) -> Result<Option<Head>> {
+        head::head(&locate::home(env), found)
+    }
+
+    fn open(&self, env: &Env, found: &Found) -> Result<NativeSession> {
+        open::open(&locate::home(env), found)
+    }
+
+    fn read(&self, payload: &dyn Payload, file: usize, view: View, sink: &mut dyn Sink) -> Result<Notes> {
+        read::read(payload, file, view, sink)
+    }
+
+    fn valid_id(&self, id: &str) -> bool {
+        locate::is_uuid(id)
+    }
+
+    fn place_native(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
+        place::native(target, files)
+    }
+
+    fn relocate(
+        &self,
+        target: &Target<'_>,
+        file: &FileMeta,
+        input: Box<dyn ReadSeek + '_>,
+        out: &mut dyn Write,
+    ) -> Result<()> {
+        relocate::relocate(target, file, input, out)
+    }
+
+    fn place_converted(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
+        place::converted(target, files)
+    }
+
+    fn writer<'a>(
+        &self,
+        target: &'a Target<'a>,
+        agent: Option<&'a Agent>,
+        out: &'a mut dyn Write,
+    ) -> Result<Box<dyn TranscriptWriter + 'a>> {
+        Ok(Box::new(write::Writer::begin(target, agent, out)?))
+    }
+
+    fn live(&self, env: &Env, found: &Found) -> Result<Option<String>> {
+        live::live(&locate::home(env), &found.id)
+    }
+
+    fn resume(&self, id: &str, cwd: &Path) -> Resume {
+        Resume { argv: vec!["codex".into(), "resume".into(), id.into()], cwd: cwd.to_owned() }
+    }
+
+    fn confirm(&self, env: &Env, ids: &[String]) -> Result<Confirmation> {
+        confirm::confirm(env, ids)
+    }
+}

@@ -108,3 +108,42 @@ fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
 fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
 }
+
+/// The first `length` bytes of another stream.
+pub struct Bounded<R> {
+    inner: R,
+    position: u64,
+    length: u64,
+}
+
+impl<R: Read + Seek> Bounded<R> {
+    /// The first `length` bytes of `inner`, which stands at its beginning.
+    pub fn new(inner: R, length: u64) -> Self {
+        Self { inner, position: 0, length }
+    }
+}
+
+impl<R: Read + Seek> Read for Bounded<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.length.saturating_sub(self.position)).unwrap_or(usize::MAX);
+        let want = left.min(buffer.len());
+        let got = self.inner.read(&mut buffer[..want])?;
+        self.position += got as u64;
+        Ok(got)
+    }
+}
+
+impl<R: Read + Seek> Seek for Bounded<R> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let to = match to {
+            SeekFrom::End(delta) => SeekFrom::Start(
+                self.length
+                    .checked_add_signed(delta)
+                    .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?,
+            ),
+            other => other,
+        };
+        self.position = self.inner.seek(to)?;
+        Ok(self.position)
+    }
+}

@@ -1,6 +1,7 @@
 //! What several adapters need.
 //!
 //! - [`jsonl`]: lines of a JSONL file with their offsets, however long they are
+//! - [`repair`]: makes a record readable that a strict parser refuses for its text alone
 //! - [`splice`]: replaces values inside a record, all other bytes untouched
 //! - [`files`]: payloads made of files on this machine
 //! - [`program`]: runs an installed harness, with a time limit
@@ -8,4 +9,5 @@
 pub mod files;
 pub mod jsonl;
 pub mod program;
+pub mod repair;
 pub mod splice;

@@ -1,0 +1,155 @@
+//! What a manifest must be like, beyond its JSON.
+//!
+//! The writer keeps the same rules as the reader, so that no archive is written that would be
+//! refused. Whatever the harness's adapters have to decide (is this id a UUID, may this path be
+//! used) is not decided here: to this module ids and native paths are data.
+
+use std::collections::HashSet;
+
+use serde::Deserialize;
+
+use super::layout::{self, Limits, MAX_ENTRIES};
+use super::manifest::{Manifest, SCHEMA, Session, Tool, VERSION, Version};
+use crate::error::{Error, Result};
+use crate::git;
+use crate::model::Role;
+
+/// Most bytes of a session id.
+const MAX_ID: usize = 256;
+
+/// Most bytes of a native path.
+const MAX_PATH: usize = 4096;
+
+/// Reads a manifest that may be of any version, and of any mind.
+///
+/// # Errors
+/// When it is not JSON, of another major version, or breaks a rule of [`check`].
+pub(super) fn parse(json: &[u8], limits: Limits) -> Result<Manifest> {
+    #[derive(Deserialize)]
+    struct Probe {
+        schema: String,
+        version: Version,
+        tool: Option<Tool>,
+    }
+    // The version comes first: of a manifest from the future nothing else need make sense.
+    let probe: Probe =
+        serde_json::from_slice(json).map_err(|error| damaged(format!("not a manifest: {error}")))?;
+    if probe.version.major > VERSION.major {
+        let Version { major, minor } = probe.version;
+        let by = probe.tool.map(|tool| format!(" by {} {}", tool.name, tool.version)).unwrap_or_default();
+        let message = format!(
+            "the archive was written{by} in format {major}.{minor}, which this holdall does not know"
+        );
+        return Err(damaged(message.escape_debug().to_string()).hint("upgrade holdall"));
+    }
+    if probe.version.major < VERSION.major || probe.schema != SCHEMA {
+        return Err(damaged(format!("its schema is {:?}, not {SCHEMA:?}", probe.schema)));
+    }
+    let mut manifest: Manifest =
+        serde_json::from_slice(json).map_err(|error| damaged(format!("not a manifest: {error}")))?;
+    check(&manifest, limits).map_err(damaged)?;
+    redact(&mut manifest);
+    Ok(manifest)
+}
+
+fn damaged(message: impl std::fmt::Display) -> Error {
+    Error::archive(format!("{}: {message}", layout::MANIFEST))
+}
+
+/// Takes credentials out of all addresses of repositories.
+pub(super) fn redact(manifest: &mut Manifest) {
+    let recorded =
+        manifest.sessions.iter_mut().filter_map(|session| session.head.git.as_mut()?.remote.as_mut());
+    let known =
+        manifest.repos.iter_mut().flat_map(|repo| repo.remotes.iter_mut().map(|remote| &mut remote.url));
+    for url in recorded.chain(known) {
+        *url = git::strip_credentials(url);
+    }
+}
+
+/// Whether the manifest keeps the rules.
+///
+/// # Errors
+/// Names the session and the rule that it breaks. The text has no control characters in it.
+pub(super) fn check(manifest: &Manifest, limits: Limits) -> Result<(), String> {
+    if manifest.sessions.is_empty() {
+        return Err("it declares no session".to_owned());
+    }
+    let files: usize = manifest.sessions.iter().map(|session| session.files.len()).sum();
+    if files + 2 > MAX_ENTRIES {
+        return Err(format!("it declares more than {MAX_ENTRIES} entries"));
+    }
+    for url in manifest.repos.iter().flat_map(|repo| &repo.remotes).map(|remote| &remote.url) {
+        check_url(url)?;
+    }
+    let (mut seen, mut total) = (HashSet::new(), 0_u64);
+    for (index, session) in manifest.sessions.iter().enumerate() {
+        let named = |reason: String| format!("session {} ({:?}): {reason}", index + 1, session.head.id);
+        check_session(index + 1, session, manifest.repos.len()).map_err(named)?;
+        if !seen.insert((&session.head.harness, &session.head.id)) {
+            return Err(named("another session has the same id".to_owned()));
+        }
+        for file in &session.files {
+            total = total.saturating_add(file.meta.size);
+        }
+    }
+    if total > limits.max_size {
+        return Err(format!("it declares {total} bytes; the limit is {}", limits.max_size));
+    }
+    Ok(())
+}
+
+fn check_session(number: usize, session: &Session, repos: usize) -> Result<(), String> {
+    let head = &session.head;
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if head.harness.is_empty() || head.harness.len() > 64 || !head.harness.bytes().all(plain) {
+        return Err(format!("{:?} is not the id of a harness", shortened(&head.harness)));
+    }
+    check_id(&head.id)?;
+    head.parent.as_deref().map_or(Ok(()), check_id)?;
+    head.git.iter().flat_map(|git| &git.remote).try_for_each(|url| check_url(url))?;
+    if let Some(repo) = session.repo.filter(|repo| *repo >= repos) {
+        return Err(format!("it belongs to repository {repo}, and there are only {repos}"));
+    }
+    if session.files.iter().filter(|file| file.meta.role == Role::Transcript).count() != 1 {
+        return Err("it does not have exactly one transcript".to_owned());
+    }
+    for (index, file) in session.files.iter().enumerate() {
+        let prefix = layout::file_prefix(number, index + 1);
+        let rest = file.name.strip_prefix(&prefix).filter(|rest| !rest.is_empty() && !rest.contains('/'));
+        if rest.is_none() || layout::check_name(file.name.as_bytes()).is_err() {
+            return Err(format!("the file name {:?} is not {prefix}…", shortened(&file.name)));
+        }
+        let named = |reason: &str| Err(format!("{}: {reason}", file.name));
+        if file.sha256.len() != 64
+            || !file.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+        {
+            return named("its sha256 is not 64 lower-case hexadecimal digits");
+        }
+        if file.meta.path.len() > MAX_PATH || file.meta.path.contains('\0') {
+            return named("its native path has a NUL or more than 4096 bytes");
+        }
+    }
+    Ok(())
+}
+
+fn check_id(id: &str) -> Result<(), String> {
+    if id.is_empty() || id.len() > MAX_ID || id.chars().any(char::is_control) {
+        return Err(format!(
+            "{:?} is not a session id: empty, over {MAX_ID} bytes or with control characters",
+            shortened(id)
+        ));
+    }
+    Ok(())
+}
+
+fn check_url(url: &str) -> Result<(), String> {
+    if git::url::runs_command(url) {
+        return Err(format!("the remote {:?} would run a command", shortened(url)));
+    }
+    Ok(())
+}
+
+fn shortened(text: &str) -> String {
+    text.chars().take(80).collect()
+}

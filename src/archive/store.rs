@@ -1,0 +1,227 @@
+//! The tar inside an archive, readable from any offset.
+//!
+//! Whatever form the archive has, the tar is seen as blocks of 1 MiB: a gzip member of ours, or a
+//! piece of the uncompressed copy that was made of somebody else's gzip stream. A block is checked
+//! whole before a byte of it is given out. A few are kept, because many small sessions share one.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use super::gzip::{self, HEADER, MEMBER};
+use super::layout::Limits;
+
+/// Blocks that are kept. Two workers that go through an archive side by side need two each.
+const KEPT: usize = 6;
+
+/// A place where the archive is not what it should be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Damage {
+    /// Where in the archive file, in bytes.
+    pub(super) at: u64,
+    /// What is wrong there.
+    pub(super) reason: String,
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} (byte {} of the archive)", self.reason, self.at)
+    }
+}
+
+/// A block, or why there is none.
+pub(super) type Block = Result<Vec<u8>, Damage>;
+
+/// The tar inside an archive.
+#[derive(Debug)]
+pub(super) struct Store {
+    file: File,
+    form: Form,
+    kept: Mutex<VecDeque<(usize, Arc<OnceLock<Block>>)>>,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// Where each member begins, and the end of the last.
+    Members { offsets: Vec<u64>, raw: u64 },
+    /// The tar itself.
+    Plain { raw: u64 },
+}
+
+impl Store {
+    /// An uncompressed tar of `raw` bytes.
+    pub(super) fn plain(file: File, raw: u64) -> Self {
+        Self { file, form: Form::Plain { raw }, kept: Mutex::default() }
+    }
+
+    /// Hops over the members of a file of `length` bytes; reads nothing but their headers.
+    ///
+    /// When a hop fails, what came before it can still be read: it tells what was lost.
+    pub(super) fn members(file: File, length: u64, limits: Limits) -> (Self, Option<Damage>) {
+        let (mut offsets, mut raw) = (vec![0], 0);
+        let damage = loop {
+            let at = offsets[offsets.len() - 1];
+            if at == length && at > 0 {
+                break None;
+            }
+            match hop(&file, at, length, raw) {
+                Ok(lengths) => {
+                    offsets.push(at + lengths.whole as u64);
+                    raw += lengths.raw as u64;
+                }
+                Err(reason) => break Some(Damage { at, reason }),
+            }
+            if let Err(reason) = limits.check(raw, length) {
+                break Some(Damage { at, reason });
+            }
+        };
+        (Self { file, form: Form::Members { offsets, raw }, kept: Mutex::default() }, damage)
+    }
+
+    /// Bytes of the tar.
+    pub(super) fn len(&self) -> u64 {
+        match self.form {
+            Form::Members { raw, .. } | Form::Plain { raw } => raw,
+        }
+    }
+
+    /// The blocks that hold these bytes of the tar.
+    pub(super) fn blocks(bytes: &Range<u64>) -> Range<usize> {
+        let block = |offset: u64| usize::try_from(offset / MEMBER as u64).unwrap_or(usize::MAX);
+        if bytes.is_empty() {
+            return 0..0;
+        }
+        block(bytes.start)..block(bytes.end - 1) + 1
+    }
+
+    /// The bytes of the tar that this block holds.
+    pub(super) fn range(&self, block: usize) -> Range<u64> {
+        let start = block as u64 * MEMBER as u64;
+        start..(start + MEMBER as u64).min(self.len())
+    }
+
+    /// Reads a block.
+    pub(super) fn load(&self, block: usize) -> Block {
+        let range = self.range(block);
+        let raw = usize::try_from(range.end - range.start).expect("a block has at most 1 MiB");
+        let (at, length) = match &self.form {
+            Form::Members { offsets, .. } => {
+                let (start, end) = (offsets[block], offsets[block + 1]);
+                (start, usize::try_from(end - start).expect("a member is little longer than 1 MiB"))
+            }
+            Form::Plain { .. } => (range.start, raw),
+        };
+        let damage = |reason: String| Damage { at, reason };
+        let mut bytes = vec![0; length];
+        read_exact_at(&self.file, &mut bytes, at).map_err(|error| damage(unreadable(&error)))?;
+        match self.form {
+            Form::Members { .. } => gzip::inflate(&bytes, raw).map_err(|reason| damage(reason.to_owned())),
+            Form::Plain { .. } => Ok(bytes),
+        }
+    }
+
+    /// A block, from those that are kept if it is there. Who comes while another loads it waits.
+    pub(super) fn block(&self, block: usize) -> Result<Loaded, Damage> {
+        let slot = self.slot(block);
+        match slot.get_or_init(|| self.load(block)) {
+            Ok(_) => Ok(Loaded { start: self.range(block).start, slot }),
+            Err(damage) => Err(damage.clone()),
+        }
+    }
+
+    fn slot(&self, block: usize) -> Arc<OnceLock<Block>> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = kept.iter().position(|(number, _)| *number == block).and_then(|place| kept.remove(place));
+        let slot = found.map_or_else(Arc::default, |(_, slot)| slot);
+        kept.push_front((block, Arc::clone(&slot)));
+        kept.truncate(KEPT);
+        slot
+    }
+
+    /// Reads some bytes of the tar.
+    ///
+    /// # Errors
+    /// When a block that holds them is damaged, or the tar ends before they do.
+    pub(super) fn read(&self, bytes: Range<u64>) -> Result<Vec<u8>, Damage> {
+        if bytes.end > self.len() {
+            return Err(Damage { at: self.file_end(), reason: "the archive ends too early".to_owned() });
+        }
+        let mut read = Vec::new();
+        for block in Self::blocks(&bytes) {
+            read.extend_from_slice(self.block(block)?.from(bytes.start + read.len() as u64, bytes.end));
+        }
+        Ok(read)
+    }
+
+    fn file_end(&self) -> u64 {
+        match &self.form {
+            Form::Members { offsets, .. } => offsets[offsets.len() - 1],
+            Form::Plain { raw } => *raw,
+        }
+    }
+}
+
+fn hop(file: &File, at: u64, length: u64, raw: u64) -> Result<gzip::Lengths, String> {
+    let cut = || format!("the archive is cut off: it ends at byte {length}, inside a gzip member");
+    if length - at < HEADER as u64 {
+        return Err(cut());
+    }
+    let mut header = [0; HEADER];
+    read_exact_at(file, &mut header, at).map_err(|error| unreadable(&error))?;
+    let lengths = gzip::parse_header(&header)?;
+    if !raw.is_multiple_of(MEMBER as u64) {
+        return Err("another gzip member follows the last one".to_owned());
+    }
+    if length - at < lengths.whole as u64 {
+        return Err(cut());
+    }
+    Ok(lengths)
+}
+
+fn unreadable(error: &io::Error) -> String {
+    format!("the archive cannot be read: {error}")
+}
+
+/// A block that is loaded and in order.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    start: u64,
+    slot: Arc<OnceLock<Block>>,
+}
+
+impl Loaded {
+    /// Those bytes of the tar from `start` to `end` that this block holds.
+    pub(super) fn from(&self, start: u64, end: u64) -> &[u8] {
+        let bytes = match self.slot.get() {
+            Some(Ok(bytes)) => bytes.as_slice(),
+            _ => &[],
+        };
+        let place = |offset: u64| {
+            usize::try_from(offset.saturating_sub(self.start)).unwrap_or(usize::MAX).min(bytes.len())
+        };
+        if start < self.start { &[] } else { &bytes[place(start)..place(end.max(start))] }
+    }
+}
+
+#[cfg(unix)]
+fn read_exact_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buffer, offset)
+}
+
+#[cfg(windows)]
+fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match std::os::windows::fs::FileExt::seek_read(file, buffer, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(got) => {
+                buffer = &mut buffer[got..];
+                offset += got as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! `import` and `convert`
+
+use std::io::Write;
+use std::path::Path;
+
+use super::args::{ConvertArgs, ImportArgs, PlaceArgs};
+use super::exit::Exit;
+use super::text;
+use super::ui::{BAD, FAINT, GOOD, STRONG, Ui, WARNING};
+use crate::env::Env;
+use crate::error::{Error, Kind};
+use crate::harness::{self, WriteOptions};
+use crate::model::fidelity::{Counts, Fidelity};
+use crate::ops::import::report::{Report, Row};
+use crate::ops::import::{self, Incoming, Options, incoming};
+use crate::ops::inspect;
+
+pub fn import(env: &Env, ui: &Ui, args: &ImportArgs) -> anyhow::Result<Exit> {
+    let options = options(&args.place, args.to.as_deref())?;
+    let archive = inspect::open(&env_path(env, &args.file), &mut std::io::stdin())?;
+    let places = incoming::choose(&archive, &args.session)?;
+    let some = (!args.session.is_empty()).then_some(places.as_slice());
+    inspect::check(&archive, some, &ui.progress())?;
+    let incoming = Incoming::from_archive(&archive, args.file.to_string_lossy().into_owned(), &places)?;
+    run(env, ui, &incoming, &options)
+}
+
+pub fn convert(env: &Env, ui: &Ui, args: &ConvertArgs) -> anyhow::Result<Exit> {
+    let options = options(&args.place, Some(&args.to))?;
+    let selection = args.select.selection(env)?;
+    if selection.is_open() && !args.select.all {
+        return Err(Error::usage("convert needs to know which sessions")
+            .hint("give ids (`holdall list` shows them), or a filter such as --cwd . or --since 7d")
+            .into());
+    }
+    let mut warnings = Vec::new();
+    let chosen = selection.resolve(env, &mut warnings)?;
+    ui.warn(&warnings);
+    if chosen.is_empty() {
+        return Err(Error::new(Kind::NotFound, "no session matches")
+            .hint("`holdall list --all` shows what is here")
+            .into());
+    }
+    let incoming = Incoming::from_here(env, &chosen)?;
+    run(env, ui, &incoming, &options)
+}
+
+fn env_path(env: &Env, file: &Path) -> std::path::PathBuf {
+    if file == Path::new("-") { file.to_owned() } else { env.cwd().join(file) }
+}
+
+fn options(place: &PlaceArgs, to: Option<&str>) -> anyhow::Result<Options> {
+    Ok(Options {
+        to: to.map(harness::by_id).transpose()?,
+        cwd_map: place.cwd_map.clone(),
+        workspace_root: place.workspace_root.clone(),
+        on_conflict: place.on_conflict.into(),
+        dry_run: place.dry_run,
+        no_backup: place.no_backup,
+        no_confirm: place.no_confirm,
+        write: WriteOptions { model: place.model.clone() },
+    })
+}
+
+fn run(env: &Env, ui: &Ui, incoming: &Incoming<'_>, options: &Options) -> anyhow::Result<Exit> {
+    let report = import::run(env, incoming, options, &ui.progress())?;
+    if ui.json {
+        ui.warn(&report.warnings);
+        ui.print_json(&report)?;
+    } else {
+        print(env, ui, &report)?;
+        ui.warn(&report.warnings);
+        advise(ui, &report);
+    }
+    Ok(if report.is_partial() { Exit::Partial } else { Exit::Done })
+}
+
+fn print(env: &Env, ui: &Ui, report: &Report) -> std::io::Result<()> {
+    let home = env.home().to_string_lossy();
+    let mut out = ui.out();
+    if report.dry_run {
+        writeln!(out, "{STRONG}Dry run: nothing is changed.{STRONG:#}")?;
+    }
+    let total = report.sessions.len();
+    // With many sessions, what went as planned is counted and the rest is shown.
+    let brief = total > 20 && !ui.verbose;
+    for row in &report.sessions {
+        let routine = row.reason.is_none() || row.reason.as_deref() == Some("identical");
+        if !(brief && routine) {
+            print_row(&mut out, ui, row, report.dry_run, &home)?;
+        }
+    }
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for row in &report.sessions {
+        let word = done(row, report.dry_run);
+        match counts.iter_mut().find(|(known, _)| *known == word) {
+            Some((_, n)) => *n += 1,
+            None => counts.push((word, 1)),
+        }
+    }
+    if total > 1 {
+        let list: Vec<String> = counts.iter().map(|(word, n)| format!("{n} {word}")).collect();
+        writeln!(out, "{}: {}", text::count(total, "session"), list.join(", "))?;
+    }
+    out.flush()
+}
+
+/// What happened, in a word or two.
+fn done(row: &Row, dry_run: bool) -> &'static str {
+    match (row.action, dry_run) {
+        ("create", false) => "created",
+        ("update", false) => "updated",
+        ("replace", false) => "replaced",
+        ("copy", false) => "copied",
+        ("create", true) => "would be created",
+        ("update", true) => "would be updated",
+        ("replace", true) => "would be replaced",
+        ("copy", true) => "would be copied",
+        ("skip", _) if row.reason.as_deref() == Some("identical") => "already here",
+        ("skip", _) => "skipped",
+        _ => "failed",
+    }
+}
+
+fn print_row(out: &mut impl Write, ui: &Ui, row: &Row, dry_run: bool, home: &str) -> std::io::Result<()> {
+    let title = row.source.title.as_deref().unwrap_or("(no title)");
+    let word = done(row, dry_run);
+    let style = match row.action {
+        "fail" => BAD,
+        "skip" if row.reason.as_deref() != Some("identical") => WARNING,
+        _ => GOOD,
+    };
+    writeln!(out, "{style}{word}{style:#}: {}", text::cut(&text::line(title), 90))?;
+    let source = format!("{}:{}", row.source.harness, row.source.id);
+    let target = match (row.target.harness, &row.target.id) {
+        (Some(harness), Some(id)) => format!("{harness}:{id}"),
+        _ => "nowhere".to_owned(),
+    };
+    let arrow = if source == target { source } else { format!("{source} → {target}") };
+    writeln!(out, "  {FAINT}{}{FAINT:#}", text::line(&arrow))?;
+    if row.reason.as_deref() == Some("identical") {
+        return Ok(());
+    }
+    if let Some(reason) = &row.reason {
+        writeln!(out, "  {}", text::line(explain(reason)))?;
+    }
+    if let Some(cwd) = row.target.cwd.as_deref().filter(|_| row.action != "fail") {
+        let new = text::fold_home(&cwd.to_string_lossy(), home);
+        let old = row.source.cwd.as_deref().unwrap_or("no directory");
+        let line = if old == cwd.to_string_lossy() { new } else { format!("{new}  (was {old})") };
+        writeln!(out, "  in {}", text::line(&line))?;
+    }
+    if !row.changes.is_empty() && row.source.harness != row.target.harness.unwrap_or_default() {
+        writeln!(out, "  {}", fidelity(&row.fidelity))?;
+    }
+    for (code, count, detail) in row.fidelity.notes.iter() {
+        writeln!(out, "  {FAINT}{} ({code}, {count}){FAINT:#}", text::line(detail))?;
+    }
+    if ui.verbose {
+        for change in &row.changes {
+            let path = text::fold_home(&change.path.to_string_lossy(), home);
+            writeln!(
+                out,
+                "  {FAINT}{} {}, {}{FAINT:#}",
+                change.kind,
+                text::line(&path),
+                text::size(change.bytes)
+            )?;
+        }
+    }
+    if let Some(resume) = row.resume.as_ref().filter(|_| row.action != "skip") {
+        let checked = match row.verified {
+            "program" => " (it is in the agent's own list)",
+            _ => "",
+        };
+        writeln!(
+            out,
+            "  resume: cd {} && {}{FAINT}{checked}{FAINT:#}",
+            text::line(&quote(&resume.cwd.to_string_lossy())),
+            text::line(&resume.argv.join(" "))
+        )?;
+    }
+    Ok(())
+}
+
+fn explain(reason: &str) -> &str {
+    match reason {
+        "exists" => "an older state of this session is here; --on-conflict update brings what is new",
+        "newer-here" => "the session here has gone on since this one was exported",
+        "diverged" => {
+            "the session here went another way; --on-conflict copy keeps both, replace takes this one"
+        }
+        other => other,
+    }
+}
+
+fn fidelity(fidelity: &Fidelity) -> String {
+    let mut parts = Vec::new();
+    for (name, Counts { kept, adapted, dropped }) in [
+        ("prompts", fidelity.user),
+        ("answers", fidelity.assistant),
+        ("tool calls", fidelity.tool_calls),
+        ("results", fidelity.tool_results),
+        ("images", fidelity.images),
+        ("thoughts", fidelity.reasoning),
+    ] {
+        if kept + adapted + dropped == 0 {
+            continue;
+        }
+        let mut part = format!("{kept} {name}");
+        if adapted > 0 {
+            part.push_str(&format!(", {adapted} in another form"));
+        }
+        if dropped > 0 {
+            part.push_str(&format!(", {dropped} left out"));
+        }
+        parts.push(part);
+    }
+    parts.join(" · ")
+}
+
+/// A word for a POSIX shell.
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%~".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+fn advise(ui: &Ui, report: &Report) {
+    if let (false, Some(id)) = (report.dry_run, &report.import_id)
+        && report.sessions.iter().any(|row| !row.changes.is_empty())
+    {
+        ui.note(format!("{FAINT}`holdall undo {id}` takes this back.{FAINT:#}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shell_words() {
+        assert_eq!(quote("/home/me/a-b_c"), "/home/me/a-b_c");
+        assert_eq!(quote("/a b"), "'/a b'");
+        assert_eq!(quote("it's $(x)"), r"'it'\''s $(x)'");
+    }
+}

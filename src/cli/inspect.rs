@@ -1,0 +1,117 @@
+//! `inspect` and `verify`
+
+use std::io::Write;
+
+use super::args::FileArgs;
+use super::exit::Exit;
+use super::text;
+use super::ui::{BAD, FAINT, GOOD, STRONG, Ui};
+use crate::archive::manifest::{Manifest, Repo};
+use crate::model::Role;
+use crate::ops::inspect as ops;
+
+pub fn inspect(ui: &Ui, args: &FileArgs) -> anyhow::Result<Exit> {
+    let inspection = ops::inspect(&args.file, &mut std::io::stdin(), &ui.progress())?;
+    if ui.json {
+        ui.print_json(&inspection)?;
+    } else {
+        print(ui, &inspection.manifest)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn print(ui: &Ui, manifest: &Manifest) -> std::io::Result<()> {
+    let mut out = ui.out();
+    let files: usize = manifest.sessions.iter().map(|session| session.files.len()).sum();
+    let bytes: u64 =
+        manifest.sessions.iter().flat_map(|session| &session.files).map(|file| file.meta.size).sum();
+    writeln!(
+        out,
+        "{GOOD}verified{GOOD:#}: {} in {}, {}",
+        text::count(manifest.sessions.len(), "session"),
+        text::count(files, "file"),
+        text::size(bytes)
+    )?;
+    writeln!(
+        out,
+        "{FAINT}format {}.{}, written by {} {} on {}, home {}{}{FAINT:#}",
+        manifest.version.major,
+        manifest.version.minor,
+        text::line(&manifest.tool.name),
+        text::line(&manifest.tool.version),
+        text::line(&manifest.source.os),
+        text::line(&manifest.source.home),
+        manifest.created.map(|time| format!(", {}", crate::model::time::rfc3339(time))).unwrap_or_default(),
+    )?;
+    for session in &manifest.sessions {
+        let head = &session.head;
+        writeln!(
+            out,
+            "\n{STRONG}{}{STRONG:#}\n  {} {}",
+            text::line(head.title.as_deref().unwrap_or("(no title)")),
+            text::line(&head.harness),
+            text::line(&head.id)
+        )?;
+        let mut facts = Vec::new();
+        facts.extend(head.cwd.clone());
+        facts.extend(head.model.clone());
+        facts.extend(head.updated.map(|time| time.format("%Y-%m-%d %H:%M UTC").to_string()));
+        let size: u64 = session.files.iter().map(|file| file.meta.size).sum();
+        let agents = session.files.iter().filter(|file| file.meta.role == Role::Subagent).count();
+        facts.push(format!("{} in {}", text::size(size), text::count(session.files.len(), "file")));
+        if agents > 0 {
+            facts.push(text::count(agents, "sub-agent"));
+        }
+        writeln!(out, "  {FAINT}{}{FAINT:#}", text::line(&facts.join(" · ")))?;
+        if let Some(repo) = session.repo.and_then(|repo| manifest.repos.get(repo)) {
+            writeln!(out, "  {FAINT}{}{FAINT:#}", text::line(&describe(repo)))?;
+        }
+        if ui.verbose {
+            for file in &session.files {
+                let line = format!("{}  {}  {}", file.name, text::size(file.meta.size), file.meta.path);
+                writeln!(out, "    {FAINT}{}{FAINT:#}", text::line(&line))?;
+            }
+        }
+    }
+    out.flush()
+}
+
+/// A repository in one line.
+fn describe(repo: &Repo) -> String {
+    let mut facts = vec![format!("git {}", repo.root)];
+    facts.extend(repo.branch.clone());
+    if let Some(commit) = &repo.commit {
+        let short: String = commit.chars().take(9).collect();
+        facts.push(format!("{short} {}", repo.subject.as_deref().unwrap_or("")));
+    }
+    match (repo.ahead, repo.behind) {
+        (Some(0), Some(0)) | (None, _) | (_, None) => {}
+        (Some(ahead), Some(behind)) => facts.push(format!("{ahead} ahead, {behind} behind")),
+    }
+    if repo.modified + repo.untracked > 0 {
+        facts.push(format!("{} changed, {} untracked files stayed there", repo.modified, repo.untracked));
+    }
+    facts.extend(repo.remotes.first().map(|remote| remote.url.clone()));
+    facts.join(" · ")
+}
+
+pub fn verify(ui: &Ui, args: &FileArgs) -> anyhow::Result<Exit> {
+    let verification = ops::verify(&args.file, &mut std::io::stdin(), &ui.progress())?;
+    if ui.json {
+        ui.print_json(&verification)?;
+    } else if verification.ok {
+        ui.print(format!(
+            "{GOOD}ok{GOOD:#}: every checksum of {} is right",
+            text::line(&args.file.to_string_lossy())
+        ))?;
+    } else {
+        for problem in &verification.problems {
+            ui.print(format!(
+                "{BAD}{}{BAD:#}: {}",
+                text::line(&problem.entry),
+                text::line(&problem.problem)
+            ))?;
+        }
+    }
+    Ok(if verification.ok { Exit::Done } else { Exit::Refused })
+}

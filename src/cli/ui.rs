@@ -1,0 +1,182 @@
+//! stdout for data, stderr for talk, progress.
+
+use std::io::{IsTerminal, Write};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use anstyle::{AnsiColor, Style};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use super::args::{Color, Global};
+use super::text;
+use crate::error::Error;
+use crate::progress::Progress;
+
+/// Titles and headings.
+pub const STRONG: Style = Style::new().bold();
+/// Less important text.
+pub const FAINT: Style = Style::new().dimmed();
+/// What went well.
+pub const GOOD: Style = AnsiColor::Green.on_default();
+/// What needs attention.
+pub const WARNING: Style = AnsiColor::Yellow.on_default();
+/// What failed.
+pub const BAD: Style = AnsiColor::Red.on_default().bold();
+/// What the user said.
+pub const USER: Style = AnsiColor::Cyan.on_default().bold();
+
+/// The terminal, or what stands for it.
+pub struct Ui {
+    /// One JSON document on stdout.
+    pub json: bool,
+    /// Every change and remark.
+    pub verbose: bool,
+    quiet: bool,
+}
+
+impl Ui {
+    /// As the flags say.
+    pub fn new(global: &Global) -> Self {
+        match global.color {
+            // anstream's own default honours NO_COLOR and CLICOLOR.
+            Color::Auto => {}
+            Color::Always => anstream::ColorChoice::Always.write_global(),
+            Color::Never => anstream::ColorChoice::Never.write_global(),
+        }
+        Self { json: global.json, verbose: global.verbose, quiet: global.quiet }
+    }
+
+    /// Whether a person reads stdout.
+    pub fn is_terminal(&self) -> bool {
+        std::io::stdout().is_terminal()
+    }
+
+    /// Whether a person can be asked.
+    pub fn can_ask(&self) -> bool {
+        !self.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
+    /// Data, buffered; colours go away when stdout is no terminal.
+    pub fn out(&self) -> std::io::BufWriter<anstream::AutoStream<std::io::Stdout>> {
+        std::io::BufWriter::with_capacity(64 << 10, anstream::stdout())
+    }
+
+    /// One line of data.
+    ///
+    /// # Errors
+    /// When stdout is closed.
+    pub fn print(&self, line: impl std::fmt::Display) -> std::io::Result<()> {
+        writeln!(anstream::stdout(), "{line}")
+    }
+
+    /// The one JSON document.
+    ///
+    /// # Errors
+    /// When stdout is closed.
+    pub fn print_json(&self, document: &impl Serialize) -> anyhow::Result<()> {
+        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        serde_json::to_writer_pretty(&mut out, document)?;
+        out.write_all(b"\n")?;
+        out.flush()?;
+        Ok(())
+    }
+
+    /// One line of talk.
+    pub fn note(&self, line: impl std::fmt::Display) {
+        if !self.quiet {
+            // stderr may be closed; there is nobody to tell.
+            let _ = writeln!(anstream::stderr(), "{line}");
+        }
+    }
+
+    /// Things the user should know.
+    pub fn warn(&self, warnings: &[String]) {
+        for warning in warnings {
+            let _ = writeln!(anstream::stderr(), "{WARNING}warning:{WARNING:#} {}", text::line(warning));
+        }
+    }
+
+    /// Tells the user about an error: the message, then what to do. With `--json` the one document
+    /// on stdout says the same.
+    ///
+    /// # Errors
+    /// When stdout is closed.
+    pub fn complain(&self, error: &anyhow::Error) -> anyhow::Result<()> {
+        let hints = error.downcast_ref::<Error>().map(Error::hints).unwrap_or_default();
+        let mut out = anstream::stderr();
+        // stderr may be closed; the exit code still tells.
+        let _ = writeln!(out, "{BAD}error:{BAD:#} {}", text::line(&error.to_string()));
+        for hint in hints {
+            let _ = writeln!(out, "  {FAINT}→{FAINT:#} {}", text::line(hint));
+        }
+        if self.json {
+            #[derive(Serialize)]
+            struct Failure<'a> {
+                schema: &'static str,
+                error: String,
+                hints: &'a [String],
+            }
+            self.print_json(&Failure { schema: "holdall.error/1", error: error.to_string(), hints })?;
+        }
+        Ok(())
+    }
+
+    /// A progress bar that appears when the work takes longer than half a second.
+    pub fn progress(&self) -> Bar {
+        Bar { state: Mutex::new(None), hidden: self.quiet || self.json || !std::io::stderr().is_terminal() }
+    }
+}
+
+/// A progress bar on stderr.
+pub struct Bar {
+    state: Mutex<Option<State>>,
+    hidden: bool,
+}
+
+struct State {
+    bar: ProgressBar,
+    started: Instant,
+    shown: bool,
+}
+
+const PATIENCE: Duration = Duration::from_millis(500);
+
+impl Progress for Bar {
+    fn begin(&self, task: &str, total: u64) {
+        if self.hidden {
+            return;
+        }
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
+        let style = if total > 0 {
+            "{msg} {bar:28} {bytes}/{total_bytes}  {bytes_per_sec}  {eta}"
+        } else {
+            "{msg} {spinner} {bytes}  {bytes_per_sec}"
+        };
+        if let Ok(style) = ProgressStyle::with_template(style) {
+            bar.set_style(style);
+        }
+        bar.set_message(task.to_owned());
+        if let Ok(mut state) = self.state.lock() {
+            *state = Some(State { bar, started: Instant::now(), shown: false });
+        }
+    }
+
+    fn advance(&self, bytes: u64) {
+        let Ok(mut guard) = self.state.lock() else { return };
+        let Some(state) = guard.as_mut() else { return };
+        state.bar.inc(bytes);
+        if !state.shown && state.started.elapsed() > PATIENCE {
+            state.bar.set_draw_target(ProgressDrawTarget::stderr());
+            state.shown = true;
+        }
+    }
+
+    fn end(&self) {
+        if let Ok(mut guard) = self.state.lock()
+            && let Some(state) = guard.take()
+        {
+            state.bar.finish_and_clear();
+        }
+    }
+}

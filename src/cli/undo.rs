@@ -1,0 +1,151 @@
+//! `undo` and `imports`, and what an import that was killed in the middle left.
+
+use std::io::Write;
+
+use serde::Serialize;
+
+use super::args::UndoArgs;
+use super::exit::Exit;
+use super::text;
+use super::ui::{BAD, FAINT, GOOD, STRONG, Ui};
+use crate::env::Env;
+use crate::error::Kind;
+use crate::ops::journal;
+use crate::txn::{ImportState, Recovery, Saved};
+
+/// What `undo --json` prints.
+#[derive(Serialize)]
+struct Report {
+    schema: &'static str,
+    import_id: String,
+    sessions: Vec<Row>,
+    saved: Vec<Saved>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    session: String,
+    undone: bool,
+    reason: Option<String>,
+}
+
+pub fn undo(env: &Env, ui: &Ui, args: &UndoArgs) -> anyhow::Result<Exit> {
+    let undone = journal::undo(env, args.import_id.as_deref(), args.force)?;
+    let report = Report {
+        schema: "holdall.undo/1",
+        import_id: undone.import_id,
+        sessions: undone
+            .sessions
+            .into_iter()
+            .map(|session| Row {
+                session: session.label,
+                undone: session.failure.is_none(),
+                reason: session.failure.map(|error| error.to_string()),
+            })
+            .collect(),
+        saved: undone.saved,
+    };
+    let complete = report.sessions.iter().all(|row| row.undone);
+    if ui.json {
+        ui.print_json(&report)?;
+    } else {
+        let taken = report.sessions.iter().filter(|row| row.undone).count();
+        ui.print(format!(
+            "{GOOD}taken back{GOOD:#}: import {}, {}",
+            text::line(&report.import_id),
+            text::count(taken, "session")
+        ))?;
+        for row in report.sessions.iter().filter(|row| !row.undone) {
+            let reason = row.reason.as_deref().unwrap_or_default();
+            ui.print(format!("{BAD}not{BAD:#} {}: {}", text::line(&row.session), text::line(reason)))?;
+        }
+        tell_saved(ui, &report.saved);
+    }
+    Ok(if complete { Exit::Done } else { Exit::Partial })
+}
+
+pub fn imports(env: &Env, ui: &Ui) -> anyhow::Result<Exit> {
+    let report = journal::imports(env)?;
+    if ui.json {
+        ui.print_json(&report)?;
+        return Ok(Exit::Done);
+    }
+    if report.imports.is_empty() {
+        ui.note("Nothing was imported here.");
+    }
+    let mut out = ui.out();
+    for import in &report.imports {
+        let state = match import.state {
+            ImportState::Done => "",
+            ImportState::Undone => "  (undone)",
+            ImportState::Interrupted => "  (interrupted)",
+        };
+        writeln!(
+            out,
+            "{STRONG}{}{STRONG:#}  {}  {} from {}{state}",
+            text::line(&import.id),
+            text::ago(import.created, env.now()),
+            text::count(import.sessions.len(), "session"),
+            text::line(import.archive.as_deref().unwrap_or("this machine"))
+        )?;
+        let shown = if ui.verbose { import.sessions.len() } else { import.sessions.len().min(5) };
+        for session in &import.sessions[..shown] {
+            writeln!(out, "  {FAINT}{}{FAINT:#}", text::line(&session.label))?;
+            for action in session.actions.iter().filter(|_| ui.verbose) {
+                let path = action.path.to_string_lossy();
+                writeln!(out, "    {FAINT}{} {}{FAINT:#}", action.kind, text::line(&path))?;
+            }
+        }
+        if shown < import.sessions.len() {
+            writeln!(out, "  {FAINT}… and {} more; -v shows them{FAINT:#}", import.sessions.len() - shown)?;
+        }
+        if let Some(dir) = &import.backup_dir {
+            writeln!(out, "  {FAINT}backups in {}{FAINT:#}", text::line(&dir.to_string_lossy()))?;
+        }
+    }
+    out.flush()?;
+    Ok(Exit::Done)
+}
+
+/// Finishes or takes back what an earlier run was killed in the middle of, and says so.
+///
+/// A command that only reads does not wait for an import that is running, and goes on when the
+/// journal cannot be worked on: what it reads is whole in any case, session by session.
+pub fn finish_earlier(env: &Env, ui: &Ui, changes: bool) -> anyhow::Result<()> {
+    let recovered = match journal::recover(env, changes) {
+        Ok(recovered) => recovered,
+        Err(error) if !changes => {
+            if error.kind() != Kind::Busy {
+                ui.warn(&[format!("an earlier import could not be finished: {error}")]);
+            }
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
+    for import in recovered {
+        let what = match import.how {
+            Recovery::ImportFinished => "was interrupted and is complete now",
+            Recovery::ImportDiscarded => "was interrupted before it changed anything; its leftovers are gone",
+            Recovery::UndoFinished => "was being taken back; that is complete now",
+            Recovery::UndoDiscarded => {
+                "is in place: taking it back was interrupted before it changed anything"
+            }
+        };
+        ui.note(format!("import {} {what}", text::line(&import.import_id)));
+        let failed =
+            |(label, error): &(String, crate::error::Error)| format!("{label} was left as it was: {error}");
+        ui.warn(&import.failed.iter().map(failed).collect::<Vec<_>>());
+        tell_saved(ui, &import.saved);
+    }
+    Ok(())
+}
+
+fn tell_saved(ui: &Ui, saved: &[Saved]) {
+    for saved in saved {
+        ui.note(format!(
+            "{} had been gone on with; that state is kept in {}",
+            text::line(&saved.label),
+            text::line(&saved.copy.to_string_lossy())
+        ));
+    }
+}

@@ -1,0 +1,206 @@
+//! Addresses of repositories: taken apart, without their credentials, compared.
+
+/// The address without password, token or query.
+///
+/// Over HTTP the whole user part goes, because a token may stand there; over SSH the user stays,
+/// because the address means nothing without it. Anything that is no URL stays as it is, but for
+/// a password in `user:password@host:path`.
+pub fn strip_credentials(url: &str) -> String {
+    if let Some((helper, rest)) = split_helper(url) {
+        return format!("{helper}::{}", strip_credentials(rest));
+    }
+    let Some((scheme, rest)) = split_scheme(url) else {
+        return strip_scp(url);
+    };
+    let (user, mut host_and_path) = split_user(rest);
+    // An `@` or `/` that a password should have written as %40 or %2f can leave a piece of it.
+    while let (Some(_), shorter) = split_user(host_and_path) {
+        host_and_path = shorter;
+    }
+    let ssh = is_ssh(scheme);
+    let user = user.and_then(|user| user.split(':').next()).filter(|user| ssh && !user.is_empty());
+    let host_and_path = if ssh { host_and_path } else { before(host_and_path, &['?', '#']) };
+    match user {
+        Some(user) => format!("{scheme}://{user}@{host_and_path}"),
+        None => format!("{scheme}://{host_and_path}"),
+    }
+}
+
+/// Whether git would start a program of the address's own choice, or take it for an option.
+/// Nothing here ever hands an address to git, but such a one has no business in an archive.
+pub fn runs_command(url: &str) -> bool {
+    let url = url.trim_start();
+    url.starts_with('-')
+        || split_helper(url).is_some_and(|(helper, rest)| {
+            helper.eq_ignore_ascii_case("ext") || helper.eq_ignore_ascii_case("fd") || runs_command(rest)
+        })
+}
+
+/// What two addresses of one repository have in common: host and path, without scheme, user, port
+/// and the `.git` at the end, in lower case (the big hosts do not tell case apart).
+pub(super) fn identity(url: &str) -> String {
+    let url = split_helper(url).map_or(url, |(_, rest)| rest);
+    let (host, path) = match split_scheme(url) {
+        Some(("file", rest)) => ("", rest),
+        Some((_, rest)) => {
+            let rest = split_user(rest).1;
+            let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            (host.split(':').next().unwrap_or(host), before(path, &['?', '#']))
+        }
+        None => split_scp(url)
+            .map_or(("", url), |(host, path)| (host.rsplit_once('@').map_or(host, |(_, host)| host), path)),
+    };
+    let path = path.trim_end_matches('/');
+    let path = path.strip_suffix(".git").unwrap_or(path);
+    let path = if host.is_empty() { path } else { path.trim_start_matches('/') };
+    format!("{host}/{path}").to_lowercase()
+}
+
+/// `helper::address`: git would run `git-remote-helper`.
+fn split_helper(url: &str) -> Option<(&str, &str)> {
+    let (helper, rest) = url.split_once("::")?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'+' | b'.');
+    (!helper.is_empty() && helper.bytes().all(plain)).then_some((helper, rest))
+}
+
+fn split_scheme(url: &str) -> Option<(&str, &str)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
+    (!scheme.is_empty() && scheme.bytes().all(plain)).then_some((scheme, rest))
+}
+
+fn is_ssh(scheme: &str) -> bool {
+    scheme.to_ascii_lowercase().split('+').any(|part| part == "ssh")
+}
+
+/// The user part, and what follows it.
+///
+/// It ends at the last `@` before the path. Where what stands before the path cannot be
+/// `host:port`, a `/` of the password has cut it short, and it ends at the last `@` of all.
+fn split_user(rest: &str) -> (Option<&str>, &str) {
+    let authority = before(rest, &['/']);
+    let at = authority.rfind('@').or_else(|| {
+        let (host, port) = authority.rsplit_once(':').filter(|_| !authority.ends_with(']'))?;
+        let port = before(port, &['?', '#']);
+        let odd_port = port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit());
+        let odd_host = host.contains(':') && !host.ends_with(']');
+        if odd_port || odd_host { rest.rfind('@') } else { None }
+    });
+    match at {
+        Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
+        None => (None, rest),
+    }
+}
+
+/// `[user@]host:path`: a colon, and no slash before it. One letter before it is a Windows drive.
+fn split_scp(url: &str) -> Option<(&str, &str)> {
+    let start = url.rfind('@').filter(|at| !url[..*at].contains(['/', '\\'])).map_or(0, |at| at + 1);
+    let colon = start + url[start..].find(':')?;
+    let host = &url[start..colon];
+    (host.len() > 1 && !host.contains(['/', '\\'])).then(|| (&url[..colon], &url[colon + 1..]))
+}
+
+fn strip_scp(url: &str) -> String {
+    let Some((host, path)) = split_scp(url) else { return url.to_owned() };
+    let Some((user, host)) = host.rsplit_once('@') else { return url.to_owned() };
+    match user.split(':').next() {
+        Some(user) if !user.is_empty() => format!("{user}@{host}:{path}"),
+        _ => format!("{host}:{path}"),
+    }
+}
+
+fn before<'a>(text: &'a str, ends: &[char]) -> &'a str {
+    &text[..text.find(ends).unwrap_or(text.len())]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn credentials_go_and_the_rest_stays() {
+        for (url, stripped) in [
+            ("https://github.com/a/b.git", "https://github.com/a/b.git"),
+            ("https://user:pw@github.com/a/b.git", "https://github.com/a/b.git"),
+            ("https://ghp_token@github.com/a/b", "https://github.com/a/b"),
+            ("https://user:p@ss@github.com/a/b", "https://github.com/a/b"),
+            ("https://user:p/a#s?s@github.com/a/b", "https://github.com/a/b"),
+            ("https://user:@github.com:8443/a", "https://github.com:8443/a"),
+            ("HTTPS://user:pw@github.com/a", "HTTPS://github.com/a"),
+            ("https://github.com:8443/@scope/b", "https://github.com:8443/@scope/b"),
+            ("https://host/a?private_token=x", "https://host/a"),
+            ("https://[::1]/a@b", "https://[::1]/a@b"),
+            ("ssh://git@host:22/a/b", "ssh://git@host:22/a/b"),
+            ("ssh://git:pw@host/a/b", "ssh://git@host/a/b"),
+            ("git+ssh://git:pw@host/a", "git+ssh://git@host/a"),
+            ("ssh://:pw@host/a", "ssh://host/a"),
+            ("git@github.com:a/b.git", "git@github.com:a/b.git"),
+            ("git:pw@github.com:a/b.git", "git@github.com:a/b.git"),
+            ("github.com:a/b.git", "github.com:a/b.git"),
+            ("/srv/git/a@b:c.git", "/srv/git/a@b:c.git"),
+            ("../a@b", "../a@b"),
+            ("C:\\code\\a@b", "C:\\code\\a@b"),
+            ("file:///srv/git/a", "file:///srv/git/a"),
+            ("codecommit::us-east-1://profile@repo", "codecommit::us-east-1://repo"),
+            ("helper::https://user:pw@host/a", "helper::https://host/a"),
+            ("", ""),
+        ] {
+            assert_eq!(strip_credentials(url), stripped, "{url}");
+        }
+    }
+
+    #[test]
+    fn one_repository_has_one_identity() {
+        for url in [
+            "https://github.com/Owner/Repo",
+            "https://github.com/owner/repo.git",
+            "https://user:pw@github.com/owner/repo/",
+            "https://github.com:443/owner/repo",
+            "git@github.com:owner/repo.git",
+            "github.com:/owner/repo",
+            "ssh://git@github.com:22/owner/repo.git",
+            "git://github.com/owner/repo.git/",
+        ] {
+            assert_eq!(identity(url), "github.com/owner/repo", "{url}");
+        }
+        assert_eq!(identity("/srv/a.git"), identity("file:///srv/a.git"));
+        assert_ne!(identity("/srv/a"), identity("/srv/b"));
+        assert_ne!(identity("https://github.com/a/b"), identity("https://gitlab.com/a/b"));
+    }
+
+    #[test]
+    fn addresses_that_run_something_are_known() {
+        for url in
+            ["ext::sh -c id", "EXT::sh", "fd::3", "--upload-pack=id", " -oProxyCommand=id", "x::ext::id"]
+        {
+            assert!(runs_command(url), "{url}");
+        }
+        for url in ["https://h/a::b", "git@h:a", "codecommit::eu://r", "/a-b", "C:\\ext::"] {
+            assert!(!runs_command(url), "{url}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_password_never_stays(
+            scheme in "(https|http|ftp|ssh|git\\+ssh|HTTPS|weird)",
+            user in "[a-z]{0,5}",
+            password in "SECRET[a-z0-9:@/#?%-]{0,8}[a-z]",
+            host in "[a-z]{2,8}\\.[a-z]{2,3}",
+            path in "[a-z@/]{0,9}",
+        ) {
+            let stripped = strip_credentials(&format!("{scheme}://{user}:{password}@{host}/{path}"));
+            prop_assert!(!stripped.contains("SECRET"), "{}", stripped);
+            prop_assert_eq!(&strip_credentials(&stripped), &stripped);
+        }
+
+        #[test]
+        fn anything_is_taken_apart_without_a_panic(url in ".{0,40}") {
+            identity(&url);
+            runs_command(&url);
+            strip_credentials(&url);
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! What a list shows of a session, from the first and the last 64 KiB of its transcript.
+//!
+//! Claude Code 2.1.329 looks at the same two stretches, and writes its state records again and
+//! again so that the newest of each lies in the last one. Lines are told apart by how they begin;
+//! only the few that matter are parsed.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+use std::time::SystemTime;
+
+use chrono::{DateTime, Utc};
+use memchr::memmem;
+
+use super::loose::{Flag, Text, record, repair};
+use super::native::Content;
+use super::text::{Spoken, classify};
+use crate::error::{IoContext, Result};
+use crate::harness::Found;
+use crate::model::{GitRef, Head, Time, time};
+
+/// How much is read at either end (Claude Code 2.1.329).
+const STRETCH: u64 = 64 << 10;
+
+/// The program cuts a prompt to this many characters when it makes a title of it.
+const TITLE: usize = 200;
+
+record! {
+    /// A record as far as a list needs it.
+    Line {
+        /// The record type.
+        "type" => kind: Text<'a>,
+        /// Id of a chain row.
+        "uuid" => uuid: Text<'a>,
+        /// When.
+        "timestamp" => timestamp: Text<'a>,
+        /// The working directory at that time.
+        "cwd" => cwd: Text<'a>,
+        /// The program's version.
+        "version" => version: Text<'a>,
+        /// The branch; `HEAD` outside of repositories and when detached.
+        "gitBranch" => branch: Text<'a>,
+        /// Whether the row is a sub-agent's.
+        "isSidechain" => sidechain: Flag,
+        /// Whether the text was put there by the program.
+        "isMeta" => meta: Flag,
+        /// Whether the text is the summary of a compaction.
+        "isCompactSummary" => summary_row: Flag,
+        /// What was said.
+        "message" => message: Message<'a>,
+        /// Of `custom-title`: the name that the user gave.
+        "customTitle" => custom_title: Text<'a>,
+        /// Of `ai-title`: the name that a model gave.
+        "aiTitle" => ai_title: Text<'a>,
+        /// Of `summary`.
+        "summary" => summary: Text<'a>,
+        /// Of `last-prompt`.
+        "lastPrompt" => last_prompt: Text<'a>,
+        /// Of `relocated`: where the session belongs now.
+        "relocatedCwd" => relocated: Text<'a>,
+    }
+}
+
+record! {
+    /// A message as far as a list needs it.
+    Message {
+        /// The model that said it.
+        "model" => model: Text<'a>,
+        /// What it says.
+        "content" => content: Content<'a>,
+    }
+}
+
+/// What the end of a transcript tells.
+#[derive(Default)]
+struct Tail {
+    custom_title: Option<String>,
+    ai_title: Option<String>,
+    summary: Option<String>,
+    last_prompt: Option<String>,
+    relocated: Option<String>,
+    updated: Option<Time>,
+    model: Option<String>,
+    version: Option<String>,
+    branch: Option<String>,
+    rows: bool,
+}
+
+/// The head of the session whose transcript `found` is; `None` when it is no session.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn read(found: &Found) -> Result<Option<Head>> {
+    let (first, last) = ends(&found.path)?;
+    let mut head = Head { harness: "claude".to_owned(), id: found.id.clone(), ..Head::default() };
+    let begin = beginning(&first, &mut head);
+    let tail = ending(last.as_deref().unwrap_or(&first), last.is_none());
+    if begin == Begin::Sidechain || (begin == Begin::Nothing && !tail.rows) {
+        return Ok(None);
+    }
+    let custom = tail.custom_title.clone().or_else(|| title_file(&found.path));
+    head.title = [custom, named(&first, "custom-title"), tail.ai_title.clone(), named(&first, "ai-title")]
+        .into_iter()
+        .chain([tail.summary.clone(), tail.last_prompt.clone()])
+        .flatten()
+        .find(|title| !title.trim().is_empty())
+        .or_else(|| first_prompt(&first));
+    take(tail, found.modified, &mut head);
+    Ok(Some(head))
+}
+
+/// The head of a sub-agent's transcript. Its title comes from elsewhere.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn read_agent(found: &Found) -> Result<Option<Head>> {
+    let (first, last) = ends(&found.path)?;
+    let mut head = Head { harness: "claude".to_owned(), id: found.id.clone(), ..Head::default() };
+    let begin = beginning(&first, &mut head);
+    let tail = ending(last.as_deref().unwrap_or(&first), last.is_none());
+    if begin == Begin::Nothing && !tail.rows {
+        return Ok(None);
+    }
+    take(tail, found.modified, &mut head);
+    Ok(Some(head))
+}
+
+fn take(tail: Tail, modified: SystemTime, head: &mut Head) {
+    head.cwd = tail.relocated.or(head.cwd.take());
+    head.updated = tail.updated.or_else(|| Some(time::to_millis(DateTime::<Utc>::from(modified))));
+    head.model = tail.model;
+    head.harness_version = tail.version.or(head.harness_version.take());
+    let recorded = head.git.take().and_then(|git| git.branch);
+    let branch = tail.branch.or(recorded).filter(|branch| !branch.is_empty() && branch != "HEAD");
+    head.git = branch.map(|branch| GitRef { branch: Some(branch), ..GitRef::default() });
+}
+
+/// The first stretch, and the last one when the file is longer than that.
+fn ends(path: &Path) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
+    let mut file = File::open(path).at("open", path)?;
+    let length = file.metadata().at("read", path)?.len();
+    let mut first = Vec::with_capacity(STRETCH.min(length) as usize);
+    (&mut file).take(STRETCH).read_to_end(&mut first).at("read", path)?;
+    if length <= STRETCH {
+        return Ok((first, None));
+    }
+    let mut last = Vec::with_capacity(STRETCH as usize);
+    file.seek(SeekFrom::Start(length - STRETCH)).at("read", path)?;
+    file.take(STRETCH).read_to_end(&mut last).at("read", path)?;
+    Ok((first, Some(last)))
+}
+
+#[derive(PartialEq, Eq)]
+enum Begin {
+    Session,
+    Sidechain,
+    Nothing,
+}
+
+/// Takes what the first rows tell.
+fn beginning(first: &[u8], head: &mut Head) -> Begin {
+    let mut begin = Begin::Nothing;
+    for bytes in first.split(|byte| *byte == b'\n') {
+        with_line(bytes, |line| {
+            head.created = head.created.or_else(|| line.timestamp.get().and_then(time::parse));
+            if !is_row(line) {
+                return;
+            }
+            if begin == Begin::Nothing {
+                begin = if line.sidechain.0 { Begin::Sidechain } else { Begin::Session };
+                head.harness_version = owned(&line.version);
+                head.git =
+                    owned(&line.branch).map(|branch| GitRef { branch: Some(branch), ..GitRef::default() });
+            }
+            head.cwd = head.cwd.take().or_else(|| owned(&line.cwd));
+        });
+        if head.cwd.is_some() && head.created.is_some() && begin != Begin::Nothing {
+            return begin;
+        }
+    }
+    if begin == Begin::Nothing && memmem::find(first, b"\"parentUuid\":").is_some() {
+        // The first row is longer than the stretch.
+        let sidechain = memmem::find(first, b"\"isSidechain\":true").is_some();
+        begin = if sidechain { Begin::Sidechain } else { Begin::Session };
+        head.cwd = head.cwd.take().or_else(|| string_after(first, b"\"cwd\":\""));
+        head.created = head.created.or_else(|| time::parse(&string_after(first, b"\"timestamp\":\"")?));
+    }
+    begin
+}
+
+/// Takes what the last records tell, from the last one on.
+fn ending(last: &[u8], whole: bool) -> Tail {
+    let mut tail = Tail::default();
+    let from = if whole { 0 } else { memchr::memchr(b'\n', last).map_or(last.len(), |at| at + 1) };
+    let mut rest = &last[from..];
+    while !rest.is_empty() {
+        let at = memchr::memrchr(b'\n', rest).map_or(0, |at| at + 1);
+        let line = &rest[at..];
+        rest = &rest[..at.saturating_sub(1)];
+        let wanted = match begins_as(line) {
+            Some(b"custom-title") => tail.custom_title.is_none(),
+            Some(b"ai-title") => tail.ai_title.is_none(),
+            Some(b"summary") => tail.summary.is_none(),
+            Some(b"last-prompt") => tail.last_prompt.is_none(),
+            Some(b"relocated") => tail.relocated.is_none(),
+            Some(b"user" | b"assistant" | b"system" | b"attachment") => !tail.knows_rows(),
+            None => !(tail.knows_rows() && line.starts_with(ROW)),
+            Some(_) => false,
+        };
+        if wanted {
+            with_line(line, |line| tail.take(line));
+        }
+    }
+    tail
+}
+
+/// How the program begins a chain row.
+const ROW: &[u8] = br#"{"parentUuid":"#;
+
+/// The type of a record that begins with its type, as all state records of the program do.
+fn begins_as(line: &[u8]) -> Option<&[u8]> {
+    let rest = line.strip_prefix(br#"{"type":""#)?;
+    rest.get(..rest.len().min(64))?.split(|byte| *byte == b'"').next()
+}
+
+impl Tail {
+    /// Whether rows can tell nothing more.
+    fn knows_rows(&self) -> bool {
+        self.updated.is_some() && self.model.is_some()
+    }
+
+    /// Takes a record; what a later one told stays.
+    fn take(&mut self, line: &Line<'_>) {
+        let (place, value) = match line.kind.get() {
+            Some("custom-title") => (&mut self.custom_title, &line.custom_title),
+            Some("ai-title") => (&mut self.ai_title, &line.ai_title),
+            Some("summary") => (&mut self.summary, &line.summary),
+            Some("last-prompt") => (&mut self.last_prompt, &line.last_prompt),
+            Some("relocated") => (&mut self.relocated, &line.relocated),
+            _ if is_row(line) => return self.take_row(line),
+            _ => return,
+        };
+        if place.is_none() {
+            *place = owned(value);
+        }
+    }
+
+    fn take_row(&mut self, line: &Line<'_>) {
+        self.rows = true;
+        self.updated = self.updated.or_else(|| line.timestamp.get().and_then(time::parse));
+        for (place, value) in [
+            (&mut self.version, &line.version),
+            (&mut self.branch, &line.branch),
+            (&mut self.model, &line.message.model),
+        ] {
+            // The program names no model when it speaks itself.
+            if place.is_none() && !value.is("<synthetic>") {
+                *place = owned(value);
+            }
+        }
+    }
+}
+
+fn owned(text: &Text<'_>) -> Option<String> {
+    text.get().map(str::to_owned)
+}
+
+fn is_row(line: &Line<'_>) -> bool {
+    line.uuid.0.is_some() && matches!(line.kind.get(), Some("user" | "assistant" | "system" | "attachment"))
+}
+
+fn with_line(bytes: &[u8], take: impl FnOnce(&Line<'_>)) {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes).trim_ascii();
+    if bytes.is_empty() {
+        return;
+    }
+    if let Ok(line) = serde_json::from_slice(bytes) {
+        take(&line);
+    } else if let Some(bytes) = repair(bytes)
+        && let Ok(line) = serde_json::from_slice(&bytes)
+    {
+        take(&line);
+    }
+}
+
+/// The string value that begins behind `mark`, in a record that is cut off.
+fn string_after(bytes: &[u8], mark: &[u8]) -> Option<String> {
+    let at = memmem::find(bytes, mark)? + mark.len() - 1;
+    let mut texts = serde_json::Deserializer::from_slice(&bytes[at..]).into_iter::<String>();
+    texts.next()?.ok()
+}
+
+/// The title in the first stretch; written there by programs that do not write it again.
+fn named(first: &[u8], kind: &str) -> Option<String> {
+    let mark = format!("{{\"type\":\"{kind}\"");
+    memmem::find(first, mark.as_bytes())?;
+    let mut title = None;
+    for bytes in first.split(|byte| *byte == b'\n').filter(|bytes| bytes.starts_with(mark.as_bytes())) {
+        with_line(bytes, |line| {
+            title = owned(&line.custom_title).or_else(|| owned(&line.ai_title)).or(title.take())
+        });
+    }
+    title
+}
+
+/// The title in the file beside the transcript (Claude Code 2.1.329).
+fn title_file(transcript: &Path) -> Option<String> {
+    let path = transcript.with_extension("").join("custom-title.json");
+    let size = fs::symlink_metadata(&path).ok().filter(fs::Metadata::is_file)?.len();
+    if size > STRETCH {
+        return None;
+    }
+    let bytes = fs::read(&path).ok()?;
+    let mut title = None;
+    with_line(&bytes, |line| title = owned(&line.custom_title));
+    title
+}
+
+/// The first thing the user said, as a title.
+fn first_prompt(first: &[u8]) -> Option<String> {
+    let mut title = None;
+    let mut command = None;
+    for bytes in first.split(|byte| *byte == b'\n') {
+        if memmem::find(bytes, b"\"user\"").is_none() {
+            continue;
+        }
+        with_line(bytes, |line| {
+            if !line.kind.is("user") || line.meta.0 || line.summary_row.0 {
+                return;
+            }
+            match &line.message.content {
+                Content::Nothing => {}
+                Content::Text(text) => title = prompt(text, &mut command),
+                Content::Blocks(blocks) if blocks.iter().any(|block| block.kind.is("tool_result")) => {}
+                Content::Blocks(blocks) => {
+                    title = blocks.iter().find_map(|block| prompt(block.text.get()?, &mut command));
+                }
+            }
+        });
+        if title.is_some() {
+            return title;
+        }
+    }
+    command
+}
+
+/// A prompt as a title, by the rules of Claude Code 2.1.329. Of a slash command it is the name, and
+/// only if nothing better follows.
+fn prompt(text: &str, command: &mut Option<String>) -> Option<String> {
+    match classify(text) {
+        Spoken::Shell(line) => Some(format!("! {line}")),
+        Spoken::Command(line) => {
+            command.get_or_insert_with(|| line.split(' ').next().unwrap_or_default().to_owned());
+            None
+        }
+        Spoken::Words(text) => {
+            let text = text.trim().replace('\n', " ");
+            let mut letters = text.strip_prefix('<').unwrap_or_default().chars();
+            if letters.next().is_some_and(|letter| letter.is_ascii_lowercase()) {
+                return None;
+            }
+            match text.char_indices().nth(TITLE) {
+                Some((end, _)) => Some(format!("{}\u{2026}", text[..end].trim_end())),
+                None => Some(text),
+            }
+        }
+        _ => None,
+    }
+}

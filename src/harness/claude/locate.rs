@@ -1,0 +1,247 @@
+//! Where the sessions are.
+//!
+//! Claude Code keeps a directory for each working directory below `projects`, and in it one
+//! transcript for each session. It has no index: its own list is made by looking at the files.
+
+use std::fs;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use unicode_normalization::UnicodeNormalization;
+
+use crate::env::Env;
+use crate::error::{Error, IoContext, Kind, Result};
+use crate::harness::Found;
+
+/// Longer names of project directories are cut and get a hash (Claude Code 2.1.329).
+const LONGEST: usize = 200;
+
+/// The data directory: `$CLAUDE_CONFIG_DIR`, default `~/.claude`.
+pub fn data_dir(env: &Env) -> PathBuf {
+    env.dir("CLAUDE_CONFIG_DIR", ".claude")
+}
+
+/// Whether `id` is a session id: the form of a UUID, in any case. The program neither lists nor
+/// resumes a transcript whose file name is anything else.
+pub fn valid_id(id: &str) -> bool {
+    id.len() == 36
+        && id.bytes().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        })
+}
+
+/// Delivers every session, from directory entries alone. Links are not followed.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn scan(env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
+    for project in entries(&data_dir(env).join("projects"))? {
+        if !project.is_dir {
+            continue;
+        }
+        for file in entries(&project.path)? {
+            let Some(id) = file.name.strip_suffix(".jsonl").filter(|id| valid_id(id)) else { continue };
+            if !file.is_file {
+                continue;
+            }
+            // A file that went away meanwhile is no error.
+            let Ok(meta) = fs::symlink_metadata(&file.path) else { continue };
+            let modified = meta.modified().at("read the time of", &file.path)?;
+            found(Found { id: id.to_owned(), path: file.path.clone(), bytes: meta.len(), modified });
+        }
+    }
+    Ok(())
+}
+
+/// One entry of a directory.
+pub struct Entry {
+    /// Its name; entries whose names are not Unicode are none of the program's.
+    pub name: String,
+    /// Its path.
+    pub path: PathBuf,
+    /// A directory, not a link to one.
+    pub is_dir: bool,
+    /// A file, not a link to one.
+    pub is_file: bool,
+}
+
+/// The entries of a directory, by name. A missing directory has none.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn entries(dir: &Path) -> Result<Vec<Entry>> {
+    let list = match fs::read_dir(dir) {
+        Ok(list) => list,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(Error::io("read", dir, error)),
+    };
+    let mut entries = Vec::new();
+    for entry in list {
+        let entry = entry.at("read", dir)?;
+        let (Ok(kind), Ok(name)) = (entry.file_type(), entry.file_name().into_string()) else { continue };
+        entries.push(Entry { name, path: entry.path(), is_dir: kind.is_dir(), is_file: kind.is_file() });
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+/// Whether the name of the project directory allows that the session belongs to `dir` or below.
+pub fn may_be_in(found: &Found, dir: &Path) -> bool {
+    let Some(project) = found.path.parent().and_then(Path::file_name).and_then(|name| name.to_str()) else {
+        return true;
+    };
+    // Earlier versions kept some of the characters that are now replaced.
+    let project: String = project.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    [dir.to_str().map(str::to_owned), real_path(dir).ok()].into_iter().flatten().any(|dir| {
+        let name = flatten(&dir);
+        let wanted = name.trim_end_matches('-');
+        let wanted = wanted.get(..LONGEST).unwrap_or(wanted);
+        project.starts_with(wanted)
+    })
+}
+
+/// The name of the project directory of a working directory on this machine.
+///
+/// Lossy by nature: `a-b` and `a_b` share one. So it is never decoded; a session's directory is
+/// read from its rows.
+///
+/// # Errors
+/// When the path is not Unicode.
+pub fn project_name(cwd: &Path) -> Result<String> {
+    Ok(encode(&real_path(cwd)?))
+}
+
+/// Claude Code 2.1.329: every UTF-16 unit that is no ASCII letter or digit becomes `-`; what is
+/// longer than 200 is cut and gets the hash of the whole path.
+fn encode(path: &str) -> String {
+    let name = flatten(path);
+    if name.len() <= LONGEST {
+        return name;
+    }
+    let hash =
+        path.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+    format!("{}-{}", &name[..LONGEST], base36(hash.unsigned_abs()))
+}
+
+fn flatten(path: &str) -> String {
+    let unit = |unit: u16| match u8::try_from(unit) {
+        Ok(byte) if byte.is_ascii_alphanumeric() => char::from(byte),
+        _ => '-',
+    };
+    path.encode_utf16().map(unit).collect()
+}
+
+fn base36(mut number: u32) -> String {
+    let mut digits = Vec::new();
+    loop {
+        digits.push(char::from_digit(number % 36, 36).expect("a remainder of 36 is a digit in base 36"));
+        number /= 36;
+        if number == 0 {
+            return digits.into_iter().rev().collect();
+        }
+    }
+}
+
+/// The path as the program sees it when it is started there: links resolved as far as the path
+/// exists, in composed Unicode form.
+///
+/// # Errors
+/// When the path is not Unicode.
+pub fn real_path(path: &Path) -> Result<String> {
+    let mut rest = Vec::new();
+    let mut head = path;
+    let mut real = loop {
+        match fs::canonicalize(head) {
+            Ok(real) => break real,
+            Err(_) => match (head.parent(), head.components().next_back()) {
+                (Some(parent), Some(last)) => {
+                    rest.push(last);
+                    head = parent;
+                }
+                _ => break head.to_owned(),
+            },
+        }
+    };
+    for part in rest.into_iter().rev() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                real.pop();
+            }
+            part => real.push(part),
+        }
+    }
+    let text = real.to_str().ok_or_else(|| {
+        Error::new(Kind::Unsupported, format!("{} is not Unicode, which Claude Code needs", real.display()))
+    })?;
+    // Windows answers with its long form, which the program never shows.
+    let text = text.strip_prefix(r"\\?\").unwrap_or(text);
+    Ok(text.nfc().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_uuids() {
+        assert!(valid_id("bcc7990e-f6f3-4a02-a55d-952d54107259"));
+        assert!(valid_id("BCC7990E-F6F3-4A02-A55D-952D54107259"));
+        for id in [
+            "",
+            "bcc7990ef6f34a02a55d952d54107259",
+            "bcc7990e-f6f3-4a02-a55d-952d5410725/",
+            "../../../../../../../../../../../etc",
+        ] {
+            assert!(!valid_id(id), "{id}");
+        }
+    }
+
+    #[test]
+    fn project_names() {
+        assert_eq!(encode("/home/dev/p.x_y/Ü"), "-home-dev-p-x-y--");
+        assert_eq!(encode("/a 😀b"), "-a---b");
+        assert_eq!(encode(r"C:\Users\me"), "C--Users-me");
+        let exactly = format!("/{}", "x".repeat(199));
+        assert_eq!(encode(&exactly), format!("-{}", "x".repeat(199)));
+        let longer = format!("/{}", "x".repeat(200));
+        assert_eq!(encode(&longer), format!("-{}-d0i18x", "x".repeat(199)));
+    }
+
+    #[test]
+    fn links_are_resolved_as_far_as_the_path_exists() {
+        let dir = tempfile::tempdir().expect("temp dir");
+        let real = fs::canonicalize(dir.path()).expect("exists");
+        #[cfg(unix)]
+        {
+            std::os::unix::fs::symlink(&real, real.join("link")).expect("link");
+            let got = real_path(&real.join("link/not/there")).expect("Unicode");
+            assert_eq!(Path::new(&got), real.join("not/there"));
+        }
+        assert_eq!(Path::new(&real_path(&real.join("x/../y")).expect("Unicode")), real.join("y"));
+    }
+
+    #[test]
+    fn a_session_may_be_below_a_directory() {
+        let found = |project: &str| Found {
+            id: String::new(),
+            path: Path::new("/d/projects").join(project).join("x.jsonl"),
+            bytes: 0,
+            modified: std::time::SystemTime::UNIX_EPOCH,
+        };
+        let dir = Path::new("/no/such.dir/p_1");
+        for (project, may) in [
+            ("-no-such-dir-p-1", true),
+            ("-no-such-dir-p-1-below", true),
+            ("-no-such.dir-p_1", true),
+            ("-no-such-dir-p", false),
+            ("-no-other", false),
+        ] {
+            assert_eq!(may_be_in(&found(project), dir), may, "{project}");
+        }
+        assert!(may_be_in(&found("-anything"), Path::new("/")));
+    }
+}

@@ -1,0 +1,290 @@
+//! The head of a thread, from bounded reads at the beginning and the end of its file.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use super::meta::Meta;
+use super::native::{Line, TurnContext, UiEvent};
+use super::segments::Chain;
+use super::{filter, index, locate, packed, record};
+use crate::error::{IoContext, Result};
+use crate::harness::Found;
+use crate::model::{Head, Time, time};
+
+/// The first record and the first prompt are looked for in so many bytes, growing.
+const HEAD: usize = 32 << 10;
+const HEAD_LIMIT: usize = 256 << 10;
+/// The last record is looked for in so many bytes, growing.
+const TAIL: usize = 16 << 10;
+const TAIL_LIMIT: usize = 1 << 20;
+/// A title is one line of at most so many characters.
+const TITLE: usize = 200;
+
+/// The head of a thread; `None`: the file is no rollout.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn head(home: &Path, found: &Found) -> Result<Option<Head>> {
+    let mut start = Start::open(&found.path)?;
+    let Some(meta) = start.meta()? else { return Ok(None) };
+    let given = index::line(home, &found.id)?.as_deref().and_then(index::name);
+    let title = match given {
+        Some(name) => Some(name),
+        None => first_prompt(home, found, &meta, &mut start)?,
+    };
+    let end = End::read(found, Some(&start))?;
+    let model = end.model.or_else(|| last_model(&start.bytes));
+    Ok(Some(Head {
+        harness: super::INFO.id.to_owned(),
+        id: found.id.clone(),
+        title,
+        parent: parent(&meta),
+        cwd: meta.cwd,
+        created: meta.created,
+        updated: end.updated.or_else(|| Some(time::to_millis(found.modified.into()))),
+        model,
+        harness_version: meta.version,
+        git: meta.git,
+    }))
+}
+
+/// The thread that a sub-agent belongs to. Reviews and the like do not say; they are nobody's own
+/// session either.
+fn parent(meta: &Meta) -> Option<String> {
+    let root = meta.session_id.as_ref().filter(|root| **root != meta.id);
+    if !meta.subagent && meta.parent.is_none() {
+        return None;
+    }
+    meta.parent.as_ref().or(root).cloned().or_else(|| Some(meta.id.clone()))
+}
+
+/// What Codex shows for a thread without a name: its first prompt, in one line.
+fn first_prompt(home: &Path, found: &Found, meta: &Meta, start: &mut Start) -> Result<Option<String>> {
+    if meta.base.is_some() {
+        // A fork or revert begins with the turns of another file.
+        let chain = Chain::of(home, &found.path).ok();
+        if let Some(first) = chain.as_ref().and_then(Chain::first)
+            && let Some(title) = Start::open(first)?.prompt()?
+        {
+            return Ok(Some(title));
+        }
+    }
+    start.prompt()
+}
+
+/// The beginning of a file.
+pub struct Start {
+    input: Box<dyn Read>,
+    path: PathBuf,
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+impl Start {
+    /// Opens a rollout, compressed or not.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or is not compressed as its name says.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).at("open", path)?;
+        let input: Box<dyn Read> =
+            if locate::is_packed(path) { packed::unpack(file).at("unpack", path)? } else { Box::new(file) };
+        Ok(Self { input, path: path.to_owned(), bytes: Vec::new(), ended: false })
+    }
+
+    /// Reads on until there are `length` bytes, or all.
+    fn fill(&mut self, length: usize) -> Result<()> {
+        let old = self.bytes.len();
+        if self.ended || length <= old {
+            return Ok(());
+        }
+        let wanted = (length - old) as u64;
+        let got = (&mut self.input).take(wanted).read_to_end(&mut self.bytes);
+        let got = got.at("read", &self.path)?;
+        self.ended = (got as u64) < wanted;
+        Ok(())
+    }
+
+    /// The first record.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn meta(&mut self) -> Result<Option<Meta>> {
+        self.fill(HEAD)?;
+        loop {
+            let mut cut = false;
+            for (line, whole) in lines(&self.bytes) {
+                match Meta::read(line) {
+                    Some(_) if !whole && !self.ended && self.bytes.len() < HEAD_LIMIT => cut = true,
+                    Some(meta) => return Ok(Some(meta)),
+                    None => continue,
+                }
+                break;
+            }
+            if !cut {
+                return Ok(None);
+            }
+            self.fill(self.bytes.len() * 2)?;
+        }
+    }
+
+    /// The first prompt that an event tells of, as a title.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn prompt(&mut self) -> Result<Option<String>> {
+        let mut from = 0;
+        let mut length = HEAD;
+        loop {
+            self.fill(length)?;
+            let searched = memchr::memrchr(b'\n', &self.bytes).map_or(0, |newline| newline + 1);
+            if let Some(title) = find_prompt(&self.bytes[from.min(searched)..searched]) {
+                return Ok(Some(title));
+            }
+            if self.ended || length >= HEAD_LIMIT {
+                return Ok(None);
+            }
+            from = searched;
+            length *= 2;
+        }
+    }
+}
+
+/// The lines of a beginning, and whether each is whole.
+fn lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    bytes.split_inclusive(|byte| *byte == b'\n').map(|line| match line.strip_suffix(b"\n") {
+        Some(line) => (line, true),
+        None => (line, false),
+    })
+}
+
+/// Looks for the names of the two events that tell of a prompt, and parses only their lines.
+fn find_prompt(bytes: &[u8]) -> Option<String> {
+    let mut at = 0;
+    loop {
+        let rest = &bytes[at..];
+        let old = memchr::memmem::find(rest, b"\"user_message\"");
+        let new = memchr::memmem::find(&rest[..old.unwrap_or(rest.len())], b"\"UserMessage\"");
+        let hit = at + new.or(old)?;
+        let start = memchr::memrchr(b'\n', &bytes[..hit]).map_or(0, |newline| newline + 1);
+        let end = memchr::memchr(b'\n', &bytes[hit..]).map_or(bytes.len(), |newline| hit + newline);
+        if let Some(title) = prompt_of(&bytes[start..end]) {
+            return Some(title);
+        }
+        at = end;
+    }
+}
+
+fn prompt_of(line: &[u8]) -> Option<String> {
+    let kind = record::kind(line)?;
+    if !matches!((&*kind.payload, &*kind.item), ("user_message", _) | ("item_completed", "UserMessage")) {
+        return None;
+    }
+    let mut fixed = Vec::new();
+    let event = record::parse::<Line<'_, UiEvent<'_>>>(line, &mut fixed)?.payload;
+    let text = event.item.and_then(|item| item.user_text());
+    let text = text.as_deref().or(event.message.as_deref())?;
+    title(filter::request(text))
+}
+
+fn title(text: &str) -> Option<String> {
+    let mut title = String::new();
+    for word in text.split_whitespace() {
+        if !title.is_empty() {
+            title.push(' ');
+        }
+        title.push_str(word);
+        if title.len() > TITLE * 4 {
+            break;
+        }
+    }
+    if let Some((at, _)) = title.char_indices().nth(TITLE) {
+        title.truncate(at);
+        title.push('…');
+    }
+    (!title.is_empty()).then_some(title)
+}
+
+/// The time of the last record, as far as the end of the file tells.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn last_time(found: &Found) -> Result<Option<Time>> {
+    End::read(found, None).map(|end| end.updated)
+}
+
+/// What the end of a file tells.
+#[derive(Default)]
+struct End {
+    updated: Option<Time>,
+    model: Option<String>,
+}
+
+impl End {
+    /// A compressed file tells nothing without unpacking all of it.
+    fn read(found: &Found, start: Option<&Start>) -> Result<Self> {
+        if locate::is_packed(&found.path) {
+            return Ok(Self::default());
+        }
+        if let Some(start) = start.filter(|start| start.ended) {
+            return Ok(Self::of(&start.bytes));
+        }
+        let file = File::open(&found.path).at("open", &found.path)?;
+        let size = file.metadata().at("look at", &found.path)?.len();
+        let mut length = TAIL;
+        loop {
+            let mut bytes = vec![0; length.min(usize::try_from(size).unwrap_or(usize::MAX))];
+            let offset = size - bytes.len() as u64;
+            read_at(&file, &mut bytes, offset).at("read", &found.path)?;
+            let end = Self::of(&bytes);
+            if end.updated.is_some() || length >= TAIL_LIMIT || bytes.len() < length {
+                return Ok(end);
+            }
+            length *= 8;
+        }
+    }
+
+    fn of(bytes: &[u8]) -> Self {
+        let mut end = bytes.len();
+        let mut updated = None;
+        while updated.is_none() && end > 0 {
+            let start = memchr::memrchr(b'\n', &bytes[..end - 1]).map_or(0, |newline| newline + 1);
+            updated = record::timestamp(&bytes[start..end]).and_then(time::parse);
+            end = start;
+        }
+        Self { updated, model: last_model(bytes) }
+    }
+}
+
+/// The model of the last turn in `bytes`.
+fn last_model(bytes: &[u8]) -> Option<String> {
+    let mut end = bytes.len();
+    while let Some(at) = memchr::memmem::rfind(&bytes[..end], b"\"turn_context\"") {
+        let start = memchr::memrchr(b'\n', &bytes[..at]).map_or(0, |newline| newline + 1);
+        let stop = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |newline| at + newline);
+        let mut fixed = Vec::new();
+        let line = &bytes[start..stop];
+        if record::kind(line).is_some_and(|kind| kind.record == "turn_context")
+            && let Some(context) = record::parse::<Line<'_, TurnContext<'_>>>(line, &mut fixed)
+            && let Some(model) = context.payload.model
+        {
+            return Some(model.0.into_owned());
+        }
+        end = start;
+    }
+    None
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
+}
+
+#[cfg(not(unix))]
+fn read_at(mut file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+    use std::io::Seek;
+    file.seek(io::SeekFrom::Start(offset))?;
+    file.read_exact(bytes)
+}

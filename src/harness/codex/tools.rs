@@ -1,0 +1,162 @@
+//! Codex's tools in the shared vocabulary.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::native::Text;
+use crate::model::tool::{self, ToolKind, ToolName};
+
+const fn row(
+    native: &'static str,
+    kind: ToolKind,
+    arguments: &'static [(&'static str, &'static str)],
+) -> ToolName {
+    ToolName { native, kind, arguments }
+}
+
+/// The tools of Codex 0.60 to 0.169. Only those whose arguments mean the same elsewhere name them.
+pub static TABLE: &[ToolName] = &[
+    row("exec_command", ToolKind::Shell, &[("cmd", "command"), ("workdir", "workdir")]),
+    row("shell_command", ToolKind::Shell, &[("command", "command"), ("workdir", "workdir")]),
+    row("shell", ToolKind::Shell, &[]),
+    row("local_shell", ToolKind::Shell, &[]),
+    row("container.exec", ToolKind::Shell, &[]),
+    row("write_stdin", ToolKind::Shell, &[]),
+    row("apply_patch", ToolKind::Patch, &[]),
+    row("view_image", ToolKind::Read, &[]),
+    row("read_file", ToolKind::Read, &[]),
+    row("list_dir", ToolKind::Glob, &[]),
+    row("grep_files", ToolKind::Search, &[]),
+    row("update_plan", ToolKind::Plan, &[]),
+    row("web_search", ToolKind::WebSearch, &[]),
+    row("spawn_agent", ToolKind::SubAgent, &[]),
+    row("wait_agent", ToolKind::SubAgent, &[]),
+    row("send_input", ToolKind::SubAgent, &[]),
+    row("send_message", ToolKind::SubAgent, &[]),
+    row("followup_task", ToolKind::SubAgent, &[]),
+    row("interrupt_agent", ToolKind::SubAgent, &[]),
+    row("list_agents", ToolKind::SubAgent, &[]),
+    row("resume_agent", ToolKind::SubAgent, &[]),
+    row("close_agent", ToolKind::SubAgent, &[]),
+];
+
+/// The same tools for calls that leave `workdir` out, so that a target without it can take them.
+static PLAIN: &[ToolName] = &[
+    row("exec_command", ToolKind::Shell, &[("cmd", "command")]),
+    row("shell_command", ToolKind::Shell, &[("command", "command")]),
+];
+
+/// What a tool does.
+pub fn kind(name: &str) -> ToolKind {
+    tool::find(TABLE, name).map_or(ToolKind::Other, |row| row.kind)
+}
+
+/// The row whose shape the arguments of a call have.
+pub fn shape(name: &str, arguments: &str) -> Option<&'static ToolName> {
+    #[derive(Deserialize)]
+    struct Arguments<'a> {
+        #[serde(borrow, default)]
+        cmd: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        command: Option<&'a RawValue>,
+        #[serde(borrow, default)]
+        workdir: Option<&'a RawValue>,
+    }
+    let full = tool::find(TABLE, name).filter(|row| !row.arguments.is_empty())?;
+    let arguments: Arguments<'_> = serde_json::from_str(arguments).ok()?;
+    let is_text = |value: &RawValue| value.get().starts_with('"');
+    let command = if full.native == "exec_command" { arguments.cmd } else { arguments.command };
+    match (command.is_some_and(is_text), arguments.workdir) {
+        (true, Some(workdir)) if is_text(workdir) => Some(full),
+        (true, None) => tool::find(PLAIN, name),
+        _ => None,
+    }
+}
+
+/// The arguments of a call under the names of another table's row, all others as they are. `None`
+/// when they are no object, or two would get the same name.
+pub fn rename(arguments: &str, from: &ToolName, to: &ToolName) -> Option<String> {
+    let Members(members) = serde_json::from_str(arguments).ok()?;
+    let mut names: Vec<&str> = Vec::with_capacity(members.len());
+    let mut is_same = true;
+    let mut json = String::with_capacity(arguments.len() + 16);
+    for (native, value) in &members {
+        let canonical =
+            from.arguments.iter().find(|(name, _)| name == native).map(|(_, canonical)| canonical);
+        let own = canonical.and_then(|canonical| to.arguments.iter().find(|(_, other)| other == canonical));
+        let name = own.map_or(&**native, |(name, _)| name);
+        if names.contains(&name) {
+            return None;
+        }
+        json.push(if names.is_empty() { '{' } else { ',' });
+        json.push_str(&serde_json::to_string(name).ok()?);
+        json.push(':');
+        json.push_str(value.get());
+        names.push(name);
+        is_same &= own.is_none_or(|(own, _)| own == native);
+    }
+    if is_same {
+        return Some(arguments.to_owned());
+    }
+    json.push('}');
+    Some(json)
+}
+
+/// The members of an object in their order.
+struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Members<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut members = Vec::new();
+                while let Some((Text(name), value)) = map.next_entry()? {
+                    members.push((name, value));
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_is_given_for_the_shape_that_it_names() {
+        let arguments = |name: &str, json: &str| shape(name, json).map(|row| row.arguments.len());
+        assert_eq!(arguments("exec_command", r#"{"cmd":"ls","workdir":"/x","yield_time_ms":1}"#), Some(2));
+        assert_eq!(arguments("exec_command", r#"{"cmd":"ls"}"#), Some(1));
+        assert_eq!(arguments("shell_command", r#"{"command":"ls"}"#), Some(1));
+        assert_eq!(arguments("shell_command", r#"{"cmd":"ls"}"#), None);
+        assert_eq!(arguments("exec_command", r#"{"cmd":["ls"]}"#), None);
+        assert_eq!(arguments("exec_command", "no json"), None);
+        assert_eq!(arguments("shell", r#"{"command":["ls"]}"#), None);
+    }
+
+    #[test]
+    fn arguments_are_renamed_and_the_others_stay_as_they_are() {
+        let bash = row("Bash", ToolKind::Shell, &[("command", "command")]);
+        let own = tool::counterpart(TABLE, &bash).expect("Codex has a shell");
+        assert_eq!(own.native, "exec_command");
+        let arguments = r#"{"command" : "a\/b", "timeout":1e3, "x":[ 1 ]}"#;
+        assert_eq!(
+            rename(arguments, &bash, own).as_deref(),
+            Some(r#"{"cmd":"a\/b","timeout":1e3,"x":[ 1 ]}"#)
+        );
+        assert_eq!(rename(r#"{"command":"a","cmd":"b"}"#, &bash, own), None);
+        assert_eq!(rename("{}", &bash, own).as_deref(), Some("{}"));
+        assert_eq!(rename("[]", &bash, own), None);
+    }
+}

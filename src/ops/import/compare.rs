@@ -1,0 +1,157 @@
+//! What is there already, and how it relates to what comes.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Write};
+use std::path::Path;
+
+use crate::error::{IoContext, Result};
+use crate::harness::Growth;
+
+/// How an incoming file relates to the one that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// Nothing is there.
+    Missing,
+    /// The same bytes.
+    Identical,
+    /// The incoming file begins with what is there.
+    Longer,
+    /// What is there begins with the incoming file.
+    Shorter,
+    /// Neither continues the other.
+    Different,
+}
+
+/// How an incoming session relates to the one that is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The same content.
+    Identical,
+    /// The incoming session continues what is there.
+    IncomingContinues,
+    /// What is there continues the incoming session.
+    HereContinues,
+    /// Both went their own way.
+    Diverged,
+}
+
+/// Compares what `render` writes with the file at `path`.
+///
+/// # Errors
+/// When the file cannot be read or rendering fails.
+pub fn file(path: &Path, render: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<Relation> {
+    let here = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Relation::Missing),
+        Err(error) => return Err(error).at("open", path),
+    };
+    let mut comparer =
+        Comparer { here: BufReader::with_capacity(256 << 10, here), state: Relation::Identical };
+    render(&mut comparer)?;
+    if comparer.state == Relation::Identical && comparer.here.read(&mut [0]).at("read", path)? > 0 {
+        return Ok(Relation::Shorter);
+    }
+    Ok(comparer.state)
+}
+
+struct Comparer {
+    here: BufReader<File>,
+    state: Relation,
+}
+
+impl Write for Comparer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut left = bytes;
+        let mut block = [0; 16 << 10];
+        while self.state == Relation::Identical && !left.is_empty() {
+            let want = left.len().min(block.len());
+            let got = self.here.read(&mut block[..want])?;
+            if got == 0 {
+                self.state = Relation::Longer;
+            } else if block[..got] != left[..got] {
+                self.state = Relation::Different;
+            }
+            left = &left[got..];
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What the relations of its files say of a session.
+///
+/// The logs decide. Files that the harness replaces only matter when no log tells which of the two
+/// is the newer one.
+pub fn session(files: &[(Growth, Relation)]) -> Verdict {
+    let logs = || files.iter().filter(|(growth, _)| *growth == Growth::Append).map(|(_, relation)| *relation);
+    let any = |wanted: Relation| logs().any(|relation| relation == wanted);
+    let more = any(Relation::Longer) || any(Relation::Missing);
+    match (any(Relation::Different), more, any(Relation::Shorter)) {
+        (true, ..) | (_, true, true) => Verdict::Diverged,
+        (_, true, _) => Verdict::IncomingContinues,
+        (.., true) => Verdict::HereContinues,
+        _ => states(files),
+    }
+}
+
+/// The verdict when all logs are identical.
+fn states(files: &[(Growth, Relation)]) -> Verdict {
+    let states =
+        || files.iter().filter(|(growth, _)| *growth == Growth::Replace).map(|(_, relation)| *relation);
+    if states().all(|relation| relation == Relation::Identical) {
+        Verdict::Identical
+    } else if states().all(|relation| matches!(relation, Relation::Identical | Relation::Missing)) {
+        Verdict::IncomingContinues
+    } else {
+        Verdict::Diverged
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Growth::{Append, Replace};
+    use super::*;
+
+    #[test]
+    fn relations() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("here");
+        let relation = |text: &str| {
+            file(&path, |out| {
+                for byte in text.as_bytes() {
+                    out.write_all(&[*byte]).expect("a comparer takes everything");
+                }
+                Ok(())
+            })
+            .expect("readable")
+        };
+        assert_eq!(relation("ab"), Relation::Missing);
+        #[allow(clippy::disallowed_methods)]
+        std::fs::write(&path, "ab").expect("writable");
+        assert_eq!(relation("ab"), Relation::Identical);
+        assert_eq!(relation("abc"), Relation::Longer);
+        assert_eq!(relation("a"), Relation::Shorter);
+        assert_eq!(relation(""), Relation::Shorter);
+        assert_eq!(relation("ac"), Relation::Different);
+    }
+
+    #[test]
+    fn the_logs_decide() {
+        use Relation::*;
+        for (files, verdict) in [
+            (vec![(Append, Identical), (Replace, Identical)], Verdict::Identical),
+            (vec![(Append, Identical), (Replace, Missing)], Verdict::IncomingContinues),
+            (vec![(Append, Identical), (Replace, Different)], Verdict::Diverged),
+            (vec![(Append, Longer), (Replace, Different)], Verdict::IncomingContinues),
+            (vec![(Append, Shorter), (Replace, Different)], Verdict::HereContinues),
+            (vec![(Append, Longer), (Append, Missing)], Verdict::IncomingContinues),
+            (vec![(Append, Longer), (Append, Shorter)], Verdict::Diverged),
+            (vec![(Append, Different), (Append, Identical)], Verdict::Diverged),
+        ] {
+            assert_eq!(session(&files), verdict, "{files:?}");
+        }
+    }
+}

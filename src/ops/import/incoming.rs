@@ -1,0 +1,121 @@
+//! The sessions to bring, from an archive or from a store on this machine.
+
+use std::borrow::Cow;
+
+use crate::archive::Archive;
+use crate::archive::manifest::Repo;
+use crate::env::Env;
+use crate::error::{Error, Kind, Result};
+use crate::harness::NativeSession;
+use crate::model::{Head, Payload};
+use crate::ops::select::Selected;
+
+/// Sessions that are to be imported, and the machine they come from.
+pub struct Incoming<'a> {
+    /// The archive's file name; `None` for a conversion on this machine.
+    pub archive: Option<String>,
+    /// The home directory on the source machine.
+    pub home: String,
+    /// The sessions.
+    pub sessions: Vec<Session<'a>>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// One session to bring.
+pub struct Session<'a> {
+    /// What is known of it.
+    pub head: Cow<'a, Head>,
+    /// Its repository, as it was at the source.
+    pub repo: Option<&'a Repo>,
+    /// Its files.
+    pub payload: Box<dyn Payload + 'a>,
+}
+
+impl<'a> Incoming<'a> {
+    /// The sessions of an archive; `places` are their places in the manifest.
+    ///
+    /// # Errors
+    /// When the archive does not hold what it declares.
+    pub fn from_archive(archive: &'a Archive, name: String, places: &[usize]) -> Result<Self> {
+        let manifest = archive.manifest();
+        let mut sessions = Vec::with_capacity(places.len());
+        for &place in places {
+            let Some(session) = manifest.sessions.get(place) else { continue };
+            sessions.push(Session {
+                head: Cow::Borrowed(&session.head),
+                repo: session.repo.and_then(|repo| manifest.repos.get(repo)),
+                payload: Box::new(archive.session(place)?),
+            });
+        }
+        Ok(Self { archive: Some(name), home: manifest.source.home.clone(), sessions, warnings: Vec::new() })
+    }
+
+    /// Sessions of this machine.
+    ///
+    /// # Errors
+    /// When one cannot be opened.
+    pub fn from_here(env: &Env, chosen: &[Selected]) -> Result<Self> {
+        let mut warnings = Vec::new();
+        let mut sessions = Vec::with_capacity(chosen.len());
+        for one in chosen {
+            let name = format!("{}:{}", one.harness.info().id, one.found.id);
+            let NativeSession { head, payload, notes } =
+                one.harness.open(env, &one.found).map_err(|error| error.context(&name))?;
+            warnings.extend(notes.iter().map(|(_, _, detail)| format!("{name}: {detail}")));
+            sessions.push(Session { head: Cow::Owned(head), repo: None, payload });
+        }
+        let home = env.home().to_string_lossy().into_owned();
+        Ok(Self { archive: None, home, sessions, warnings })
+    }
+}
+
+/// The places of the sessions that `wanted` names (ids, unique prefixes, `harness:id`); all of
+/// them when it is empty.
+///
+/// # Errors
+/// For an id that is unknown or ambiguous.
+pub fn choose(archive: &Archive, wanted: &[String]) -> Result<Vec<usize>> {
+    let sessions = &archive.manifest().sessions;
+    if wanted.is_empty() {
+        return Ok((0..sessions.len()).collect());
+    }
+    let mut places = Vec::new();
+    for wanted in wanted {
+        let (harness, id) = match wanted.split_once(':') {
+            Some((harness, id)) => (Some(harness), id),
+            None => (None, wanted.as_str()),
+        };
+        let fits = |head: &Head, exact: bool| {
+            harness.is_none_or(|harness| head.harness == harness)
+                && if exact { head.id == id } else { id.len() >= 4 && head.id.starts_with(id) }
+        };
+        let find = |exact| -> Vec<usize> {
+            (0..sessions.len()).filter(|&place| fits(&sessions[place].head, exact)).collect()
+        };
+        let exact = find(true);
+        let matches = if exact.is_empty() { find(false) } else { exact };
+        match matches.as_slice() {
+            [] => {
+                return Err(Error::new(Kind::NotFound, format!("the archive has no session {wanted:?}"))
+                    .hint("`holdall inspect FILE` shows what it holds"));
+            }
+            [one] => {
+                if !places.contains(one) {
+                    places.push(*one);
+                }
+            }
+            several => {
+                let mut error =
+                    Error::usage(format!("{wanted:?} could be any of {} sessions", several.len()));
+                for &place in several.iter().take(10) {
+                    let head = &sessions[place].head;
+                    error = error.hint(format!("{}:{}", head.harness, head.id));
+                }
+                return Err(error);
+            }
+        }
+    }
+    places.sort_unstable();
+    Ok(places)
+}

@@ -1,0 +1,77 @@
+//! `import` and `convert`: bring sessions into a harness on this machine.
+//!
+//! Read, verify, map directories, convert or relocate, compare, plan; a dry run ends here; then
+//! stage, back up, apply, confirm, report.
+//!
+//! - [`incoming`]: the sessions to bring, from an archive or from a store on this machine
+//! - [`destination`]: which directory each goes to
+//! - [`render`]: the bytes of one file, converted or relocated
+//! - [`compare`]: what is there already, and how it relates to what comes
+//! - [`decide`]: the action for each session
+//! - [`apply`]: carry the actions out, through [`crate::txn`]
+//! - [`report`]: what is told about it
+
+pub mod apply;
+pub mod compare;
+pub mod decide;
+pub mod destination;
+pub mod incoming;
+pub mod render;
+pub mod report;
+
+use crate::env::Env;
+use crate::error::{Error, Kind, Result};
+use crate::harness::Harness;
+use crate::harness::WriteOptions;
+use crate::progress::Progress;
+
+pub use decide::OnConflict;
+pub use incoming::Incoming;
+pub use report::Report;
+
+/// How to import.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// The harness to import into; `None`: each session's own.
+    pub to: Option<&'static dyn Harness>,
+    /// `OLD=NEW` prefix rules for directories, as the user gave them.
+    pub cwd_map: Vec<(String, String)>,
+    /// A session of a repository goes to this directory's sub-directory of its name.
+    pub workspace_root: Option<std::path::PathBuf>,
+    /// What to do with sessions that are here already.
+    pub on_conflict: OnConflict,
+    /// Change nothing.
+    pub dry_run: bool,
+    /// Keep no copies of what is replaced.
+    pub no_backup: bool,
+    /// Do not start the target program to let it index and confirm.
+    pub no_confirm: bool,
+    /// Choices for conversions.
+    pub write: WriteOptions,
+}
+
+/// Imports the sessions.
+///
+/// # Errors
+/// When nothing could be done at all. What happened to each session is in the report.
+pub fn run(env: &Env, incoming: &Incoming<'_>, options: &Options, progress: &dyn Progress) -> Result<Report> {
+    let mut warnings = incoming.warnings.clone();
+    let plans = decide::plan(env, incoming, options, &mut warnings)?;
+    if options.on_conflict == OnConflict::Fail {
+        refuse_conflicts(&plans)?;
+    }
+    apply::run(env, incoming, options, plans, warnings, progress)
+}
+
+fn refuse_conflicts(plans: &[decide::Planned<'_>]) -> Result<()> {
+    let mut conflicts = plans.iter().filter(|plan| plan.is_conflict()).peekable();
+    if conflicts.peek().is_none() {
+        return Ok(());
+    }
+    let mut error = Error::new(Kind::Conflict, "some sessions are here already, so nothing was imported")
+        .hint("--on-conflict skip, update, replace or copy imports the others too");
+    for plan in conflicts.take(10) {
+        error = error.hint(format!("{}: {}", plan.label(), plan.reason().unwrap_or("exists")));
+    }
+    Err(error)
+}

@@ -1,0 +1,83 @@
+//! `inspect` and `verify`: look into an archive.
+
+use std::io::Read;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::archive::manifest::Manifest;
+use crate::archive::{Archive, Problem};
+use crate::error::{Error, Kind, Result};
+use crate::progress::Progress;
+
+/// What `inspect --json` prints: the manifest, and that it was verified.
+#[derive(Serialize)]
+pub struct Inspection {
+    /// The manifest.
+    #[serde(flatten)]
+    pub manifest: Manifest,
+    /// Always true: an archive that does not verify is an error.
+    pub verified: bool,
+}
+
+/// What `verify --json` prints.
+#[derive(Serialize)]
+pub struct Verification {
+    /// `holdall.verify/1`
+    pub schema: &'static str,
+    /// Whether there are no problems.
+    pub ok: bool,
+    /// What is wrong, and where.
+    pub problems: Vec<Problem>,
+}
+
+/// Opens an archive; `-` is stdin.
+///
+/// # Errors
+/// When it cannot be read or is refused.
+pub fn open(file: &Path, stdin: &mut dyn Read) -> Result<Archive> {
+    if file == Path::new("-") {
+        return Archive::read(stdin).map_err(|error| error.context("standard input"));
+    }
+    Archive::open(file)
+}
+
+/// Verifies everything in the archive and returns what it holds.
+///
+/// # Errors
+/// When the archive is refused; the first problems are in the message.
+pub fn inspect(file: &Path, stdin: &mut dyn Read, progress: &dyn Progress) -> Result<Inspection> {
+    let archive = open(file, stdin)?;
+    check(&archive, None, progress)?;
+    Ok(Inspection { manifest: archive.manifest().clone(), verified: true })
+}
+
+/// Verifies everything in the archive.
+///
+/// # Errors
+/// When the file cannot be read. An archive that is refused is an answer, not an error.
+pub fn verify(file: &Path, stdin: &mut dyn Read, progress: &dyn Progress) -> Result<Verification> {
+    let problems = match open(file, stdin).and_then(|archive| archive.verify(None, progress)) {
+        Ok(problems) => problems,
+        Err(error) if error.kind() == Kind::Archive => {
+            vec![Problem { entry: file.to_string_lossy().into_owned(), problem: error.to_string() }]
+        }
+        Err(error) => return Err(error),
+    };
+    Ok(Verification { schema: "holdall.verify/1", ok: problems.is_empty(), problems })
+}
+
+/// Refuses an archive with problems.
+///
+/// # Errors
+/// [`Kind::Archive`], naming the first problems.
+pub fn check(archive: &Archive, sessions: Option<&[usize]>, progress: &dyn Progress) -> Result<()> {
+    let problems = archive.verify(sessions, progress)?;
+    let Some(first) = problems.first() else { return Ok(()) };
+    let mut error = Error::archive(format!("{}: {}", first.entry, first.problem))
+        .hint("nothing was imported; get the file again from where it was exported");
+    for problem in problems.iter().skip(1).take(9) {
+        error = error.hint(format!("also {}: {}", problem.entry, problem.problem));
+    }
+    Err(error)
+}

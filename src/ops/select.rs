@@ -1,0 +1,253 @@
+//! Which sessions a command is about.
+//!
+//! Ids and change times come from directory entries, so choosing by id, time or number opens only
+//! what was chosen. A filter by directory opens heads; a filter by text reads conversations.
+
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+
+use crate::env::Env;
+use crate::error::{Error, Kind, Result};
+use crate::harness::{self, Found, HARNESSES, Harness};
+use crate::model::{Event, EventKind, Head, Part, Time, View};
+
+/// The shortest prefix that stands for an id.
+const SHORTEST_PREFIX: usize = 4;
+
+/// A choice of sessions, as the command line puts it.
+#[derive(Debug, Clone, Default)]
+pub struct Selection {
+    /// Full ids, unique prefixes, or `harness:id`. When there are any, the filters below must hold too.
+    pub ids: Vec<String>,
+    /// Only these harnesses; empty: all.
+    pub harnesses: Vec<String>,
+    /// Only sessions whose working directory is this one or below it. Absolute.
+    pub cwd: Option<PathBuf>,
+    /// Only sessions with this text in title, directory or anything the user said; case is ignored.
+    pub query: Option<String>,
+    /// Only sessions with activity at or after this instant.
+    pub since: Option<Time>,
+    /// Only sessions without activity after this instant.
+    pub until: Option<Time>,
+    /// The newest so many of what is left.
+    pub limit: Option<usize>,
+    /// Sub-agent sessions too.
+    pub subagents: bool,
+}
+
+/// A chosen session.
+#[derive(Clone)]
+pub struct Selected {
+    /// Its harness.
+    pub harness: &'static dyn Harness,
+    /// Where it is.
+    pub found: Found,
+    /// What is known of it.
+    pub head: Head,
+}
+
+#[derive(Clone)]
+struct Candidate {
+    harness: &'static dyn Harness,
+    found: Found,
+}
+
+impl Selection {
+    /// Whether nothing is asked for: no id and no filter.
+    pub fn is_open(&self) -> bool {
+        self.ids.is_empty()
+            && self.harnesses.is_empty()
+            && self.cwd.is_none()
+            && self.query.is_none()
+            && self.since.is_none()
+            && self.until.is_none()
+            && self.limit.is_none()
+    }
+
+    /// The sessions, newest first (for ids: in the order given). Sessions that cannot be read are
+    /// left out and named in `warnings`.
+    ///
+    /// # Errors
+    /// For an id that is unknown, ambiguous or too short, and for an unknown harness.
+    pub fn resolve(&self, env: &Env, warnings: &mut Vec<String>) -> Result<Vec<Selected>> {
+        let mut candidates = self.candidates(env, warnings)?;
+        if !self.ids.is_empty() {
+            candidates = choose(&self.ids, &candidates)?;
+        } else {
+            candidates.sort_by(|a, b| {
+                b.found.modified.cmp(&a.found.modified).then_with(|| a.found.id.cmp(&b.found.id))
+            });
+        }
+        if let Some(since) = self.since {
+            // Records are written after they happen: a file that did not change since has none.
+            let since = std::time::SystemTime::from(since);
+            candidates.retain(|candidate| candidate.found.modified >= since);
+        }
+        if let Some(dir) = &self.cwd {
+            candidates.retain(|candidate| candidate.harness.may_be_in(&candidate.found, dir));
+        }
+        let wanted = self.limit.unwrap_or(usize::MAX);
+        let mut selected = Vec::new();
+        // In batches, so that "the newest 20" opens about 20 files and not all of them.
+        let batch = if wanted == usize::MAX { candidates.len().max(1) } else { wanted.max(16) };
+        for batch in candidates.chunks(batch) {
+            let heads: Vec<_> = batch.par_iter().map(|candidate| self.look(env, candidate)).collect();
+            for head in heads {
+                match head {
+                    Ok(found) => selected.extend(found),
+                    Err(error) => warnings.push(error.to_string()),
+                }
+            }
+            if selected.len() >= wanted {
+                break;
+            }
+        }
+        if self.ids.is_empty() {
+            sort(&mut selected);
+        }
+        selected.truncate(wanted);
+        Ok(selected)
+    }
+
+    fn candidates(&self, env: &Env, warnings: &mut Vec<String>) -> Result<Vec<Candidate>> {
+        let chosen: Vec<&'static dyn Harness> = if self.harnesses.is_empty() {
+            HARNESSES.to_vec()
+        } else {
+            self.harnesses.iter().map(|id| harness::by_id(id)).collect::<Result<_>>()?
+        };
+        let mut candidates = Vec::new();
+        for harness in chosen {
+            let scanned = harness.scan(env, &mut |found| candidates.push(Candidate { harness, found }));
+            if let Err(error) = scanned {
+                warnings.push(format!("{}: {error}", harness.info().name));
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// Opens one candidate; empty when it is no session or the filters leave it out.
+    fn look(&self, env: &Env, candidate: &Candidate) -> Result<Vec<Selected>> {
+        let Candidate { harness, found } = candidate;
+        let name = |error: Error| error.context(format!("{}:{}", harness.info().id, found.id));
+        let Some(head) = harness.head(env, found).map_err(name)? else { return Ok(Vec::new()) };
+        let named = !self.ids.is_empty();
+        if head.parent.is_some() && !self.subagents && !named {
+            return Ok(Vec::new());
+        }
+        if !self.fits(env, *harness, found, &head).map_err(name)? {
+            return Ok(Vec::new());
+        }
+        let mut selected = Vec::new();
+        if self.subagents {
+            let agents = harness.subagents(env, found).map_err(name)?;
+            selected.extend(agents.into_iter().map(|(found, head)| Selected {
+                harness: *harness,
+                found,
+                head,
+            }));
+        }
+        selected.insert(0, Selected { harness: *harness, found: found.clone(), head });
+        Ok(selected)
+    }
+
+    fn fits(&self, env: &Env, harness: &dyn Harness, found: &Found, head: &Head) -> Result<bool> {
+        let updated = head.updated.unwrap_or_else(|| found.modified.into());
+        if self.since.is_some_and(|since| updated < since) || self.until.is_some_and(|until| updated > until)
+        {
+            return Ok(false);
+        }
+        if let Some(dir) = &self.cwd
+            && !head.cwd.as_deref().is_some_and(|cwd| is_in(cwd, dir))
+        {
+            return Ok(false);
+        }
+        match &self.query {
+            Some(text) => mentions(env, harness, found, head, text),
+            None => Ok(true),
+        }
+    }
+}
+
+fn sort(selected: &mut [Selected]) {
+    let key = |one: &Selected| one.head.updated.unwrap_or_else(|| one.found.modified.into());
+    selected.sort_by(|a, b| key(b).cmp(&key(a)).then_with(|| a.head.id.cmp(&b.head.id)));
+}
+
+/// Whether a session's directory is `dir` or below it, with symbolic links on the way resolved.
+fn is_in(cwd: &str, dir: &Path) -> bool {
+    let cwd = Path::new(cwd);
+    cwd.starts_with(dir) || dir.canonicalize().is_ok_and(|dir| cwd.starts_with(dir))
+}
+
+fn mentions(env: &Env, harness: &dyn Harness, found: &Found, head: &Head, text: &str) -> Result<bool> {
+    let needle = text.to_lowercase();
+    let has = |haystack: &str| haystack.to_lowercase().contains(&needle);
+    if head.title.as_deref().is_some_and(has) || head.cwd.as_deref().is_some_and(has) {
+        return Ok(true);
+    }
+    let session = harness.open(env, found)?;
+    let Some(file) = crate::model::payload::transcript(session.payload.files()) else { return Ok(false) };
+    let mut hit = false;
+    let read = harness.read(&*session.payload, file, View::Full, &mut |event: Event<'_>| {
+        if let EventKind::User { content } = &event.kind {
+            hit |= content.iter().any(|part| matches!(part, Part::Text(text) if has(text)));
+        }
+        // An error stops the reader; this one is never seen.
+        if hit { Err(Error::new(Kind::NotFound, "found")) } else { Ok(()) }
+    });
+    if hit { Ok(true) } else { read.map(|_| false) }
+}
+
+/// The candidates that `ids` name, in that order, each once.
+fn choose(ids: &[String], candidates: &[Candidate]) -> Result<Vec<Candidate>> {
+    let mut chosen: Vec<Candidate> = Vec::new();
+    for wanted in ids {
+        let candidate = choose_one(wanted, candidates)?;
+        let again = |other: &Candidate| {
+            other.found.path == candidate.found.path && other.found.id == candidate.found.id
+        };
+        if !chosen.iter().any(again) {
+            chosen.push(candidate);
+        }
+    }
+    Ok(chosen)
+}
+
+fn choose_one(wanted: &str, candidates: &[Candidate]) -> Result<Candidate> {
+    let (only, id) = match wanted.split_once(':') {
+        Some((harness, id)) if HARNESSES.iter().any(|known| known.info().id == harness) => {
+            (Some(harness), id)
+        }
+        _ => (None, wanted),
+    };
+    let here = |candidate: &&Candidate| only.is_none_or(|only| candidate.harness.info().id == only);
+    let exact: Vec<&Candidate> =
+        candidates.iter().filter(here).filter(|candidate| candidate.found.id == id).collect();
+    let matches = if exact.is_empty() {
+        if id.chars().count() < SHORTEST_PREFIX {
+            return Err(Error::usage(format!(
+                "{id:?} is too short to name a session: give at least {SHORTEST_PREFIX} characters of its id"
+            )));
+        }
+        candidates.iter().filter(here).filter(|candidate| starts_with(&candidate.found.id, id)).collect()
+    } else {
+        exact
+    };
+    match matches.as_slice() {
+        [one] => Ok((*one).clone()),
+        [] => Err(Error::new(Kind::NotFound, format!("no session has an id that begins with {id:?}"))
+            .hint("`holdall list --all` shows what is here")),
+        several => {
+            let mut error = Error::usage(format!("{id:?} could be any of {} sessions", several.len()));
+            for candidate in several.iter().take(10) {
+                error = error.hint(format!("{}:{}", candidate.harness.info().id, candidate.found.id));
+            }
+            Err(error)
+        }
+    }
+}
+
+fn starts_with(id: &str, prefix: &str) -> bool {
+    id.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}

@@ -1,0 +1,251 @@
+//! Carries out a prepared journal, from wherever it stands: an import, an undo, or what a crash
+//! left of either.
+//!
+//! Each session ends up wholly changed or wholly as it was. First every session is put in place;
+//! those where that fails are noted in the journal, in one write, before the first of them goes
+//! back. Then the names are made durable, and what is no longer needed is removed.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::disk;
+use super::journal::{Change, ImportDir, Journal, Purpose, Session, State, beside};
+use super::lines::{self, Refused};
+use super::step;
+use crate::error::{Error, Kind, Result};
+use crate::progress::Progress;
+
+/// Whether this is the first attempt, or one after a crash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Run {
+    First,
+    Again,
+}
+
+/// What became of the sessions of a journal.
+#[derive(Debug, Default)]
+pub(super) struct Carried {
+    /// For each session, in the order of the journal: why it is as it was before.
+    pub failures: Vec<Option<Error>>,
+    /// Copies of files that somebody else had written to.
+    pub saved: Vec<Saved>,
+}
+
+/// A file that somebody had gone on with. Its content was kept before the file was changed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Saved {
+    /// The session, as its plan calls it.
+    pub label: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Where its content is now.
+    pub copy: PathBuf,
+}
+
+/// Carries the journal to its end, `done`. An import of which nothing is left has no journal then,
+/// and neither has an undo that did not succeed for all sessions.
+///
+/// # Errors
+/// Only when it could not come to an end; it goes on from there the next time.
+pub(super) fn carry_out(
+    dir: &ImportDir,
+    journal: &mut Journal,
+    run: Run,
+    progress: &dyn Progress,
+) -> Result<Carried> {
+    let mut carried = Carried::default();
+    carried.failures.extend(journal.sessions.iter().map(|s| s.failed.as_ref().map(|why| why.to_error())));
+    if journal.state == State::Prepared {
+        put_in_place(journal, run, progress, &mut carried.failures)?;
+        if note_failures(journal, &carried.failures, run)? {
+            dir.write(journal)?;
+        }
+        take_back(dir, journal, run, &mut carried.saved)?;
+        disk::sync_all(&[], &touched(journal))?;
+        journal.state = State::Applied;
+        // With nothing to clean up, `done` follows at once.
+        let clean = |session: &Session| {
+            session.failed.is_none() && session.steps.iter().all(|step| step.change == Change::Create)
+        };
+        if !journal.sessions.iter().all(clean) {
+            dir.write(journal)?;
+        }
+    }
+    finish(dir, journal, &carried)?;
+    Ok(carried)
+}
+
+fn put_in_place(
+    journal: &mut Journal,
+    run: Run,
+    progress: &dyn Progress,
+    failures: &mut [Option<Error>],
+) -> Result<()> {
+    progress.begin("putting the sessions in place", journal.sessions.iter().map(bytes).sum());
+    for (session, failure) in journal.sessions.iter().zip(failures.iter_mut()).filter(|(_, f)| f.is_none()) {
+        let mut outcomes =
+            session.steps.iter().map(|step| step::forward(step, &journal.id, run == Run::Again));
+        *failure = outcomes.find_map(Result::err).map(|error| error.context(&session.label));
+        progress.advance(bytes(session));
+    }
+    progress.end();
+    for number in 0..journal.shared.len() {
+        let chosen: Vec<bool> = failures.iter().map(Option::is_none).collect();
+        let changed = change_lines(journal, number, &chosen, Way::Forward, run);
+        let may_be_there = changed.as_ref().map_or_else(|refused| refused.touched, |()| true);
+        // What an earlier run wrote is not known, and a harness soon lets go of its lock.
+        if let Err(Refused { error, .. }) = &changed
+            && run == Run::Again
+            && error.kind() == Kind::Busy
+        {
+            return changed.map_err(|refused| refused.error);
+        }
+        for ((session, failure), chosen) in journal.sessions.iter_mut().zip(failures.iter_mut()).zip(chosen) {
+            let mut lines =
+                session.lines.iter_mut().filter(|line| line.shared == number && !line.there).peekable();
+            if !chosen || lines.peek().is_none() {
+                continue;
+            }
+            lines.for_each(|line| line.applied = Some(may_be_there || run == Run::Again));
+            if let Err(Refused { error, .. }) = &changed {
+                *failure = Some(repeat(error).context(&session.label));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Forward,
+    Back,
+}
+
+/// Adds or removes the lines that the chosen sessions have in one shared file.
+fn change_lines(
+    journal: &Journal,
+    number: usize,
+    chosen: &[bool],
+    way: Way,
+    run: Run,
+) -> Result<(), Refused> {
+    let shared = &journal.shared[number];
+    let mut lines: Vec<&str> = journal
+        .sessions
+        .iter()
+        .zip(chosen)
+        .filter(|(_, chosen)| **chosen)
+        .flat_map(|(session, _)| session.added(number))
+        .filter(|line| way == Way::Forward || line.applied == Some(true))
+        .map(|line| line.line.as_str())
+        .collect();
+    let mut seen = BTreeSet::new();
+    lines.retain(|line| seen.insert(*line));
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let adds = (journal.purpose == Purpose::Import) == (way == Way::Forward);
+    if adds {
+        return lines::add(shared, &lines, run == Run::Again);
+    }
+    let temp = beside(&shared.path, &journal.id, shared.number, "tmp");
+    lines::remove(shared, &lines, &temp, journal.purpose == Purpose::Import)
+}
+
+/// Writes into the journal which sessions go back, and from where. `false`: none.
+fn note_failures(journal: &mut Journal, failures: &[Option<Error>], run: Run) -> Result<bool> {
+    let mut any = false;
+    for (session, failure) in journal.sessions.iter_mut().zip(failures) {
+        let (Some(error), None) = (failure, &session.failed) else { continue };
+        session.fail(error);
+        any = true;
+        for step in &mut session.steps {
+            step.applied = Some(step::is_applied(step, &journal.id)?);
+        }
+        for line in &mut session.lines {
+            line.applied.get_or_insert(run == Run::Again);
+        }
+    }
+    Ok(any)
+}
+
+/// Takes back whatever the failed sessions had changed.
+fn take_back(dir: &ImportDir, journal: &Journal, run: Run, saved: &mut Vec<Saved>) -> Result<()> {
+    let failed: Vec<bool> = journal.sessions.iter().map(|session| session.failed.is_some()).collect();
+    for number in 0..journal.shared.len() {
+        change_lines(journal, number, &failed, Way::Back, run).map_err(|refused| refused.error)?;
+    }
+    for session in journal.sessions.iter().filter(|session| session.failed.is_some()) {
+        for step in session.steps.iter().rev() {
+            let copy = step::back(step, &journal.id, &|| dir.name_for_saved(step.number))?;
+            saved.extend(copy.map(|copy| Saved {
+                label: session.label.clone(),
+                path: step.path.clone(),
+                copy,
+            }));
+        }
+    }
+    Ok(())
+}
+
+/// Removes what nobody needs any more, and closes the journal.
+fn finish(dir: &ImportDir, journal: &mut Journal, carried: &Carried) -> Result<()> {
+    for session in journal.sessions.iter().filter(|session| session.failed.is_none()) {
+        for step in session.steps.iter().filter(|step| step.change != Change::Create) {
+            disk::remove(&step.aside(&journal.id))?;
+        }
+    }
+    if journal.purpose == Purpose::Import {
+        let mut failed = journal.sessions.iter().filter(|session| session.failed.is_some());
+        failed.try_for_each(|session| dir.remove_backups(session))?;
+    }
+    prune(&mut journal.dirs);
+    let all = journal.sessions.len();
+    journal.sessions.retain(|session| session.failed.is_none());
+    let useless = match journal.purpose {
+        Purpose::Import => journal.sessions.is_empty() && carried.saved.is_empty(),
+        Purpose::Undo => journal.sessions.len() < all,
+    };
+    if useless {
+        return dir.remove(journal.purpose);
+    }
+    journal.state = State::Done;
+    dir.write(journal)
+}
+
+/// Removes everything that a journal in state `staging` may have left, and the journal.
+///
+/// # Errors
+/// When the disk refuses; it goes on from there the next time.
+pub(super) fn abandon(dir: &ImportDir, journal: &mut Journal) -> Result<()> {
+    for step in journal.sessions.iter().flat_map(|session| &session.steps) {
+        disk::remove(&step.temp(&journal.id))?;
+    }
+    prune(&mut journal.dirs);
+    dir.remove(journal.purpose)
+}
+
+/// Removes the directories that are empty, and forgets them.
+fn prune(dirs: &mut Vec<PathBuf>) {
+    let mut left: Vec<PathBuf> = dirs.drain(..).rev().filter(|dir| !disk::remove_if_empty(dir)).collect();
+    left.reverse();
+    *dirs = left;
+}
+
+/// The directories in which names change.
+pub(super) fn touched(journal: &Journal) -> BTreeSet<PathBuf> {
+    let steps = journal.sessions.iter().flat_map(|session| &session.steps).map(|step| &step.path);
+    let shared =
+        journal.shared.iter().flat_map(|shared| [Some(&shared.path), shared.lock.as_ref()]).flatten();
+    steps.chain(shared).chain(&journal.dirs).filter_map(|path| path.parent()).map(Path::to_owned).collect()
+}
+
+/// The same error for another session.
+pub(super) fn repeat(error: &Error) -> Error {
+    let same = Error::new(error.kind(), error.to_string());
+    error.hints().iter().fold(same, |same, hint| same.hint(hint))
+}
+
+fn bytes(session: &Session) -> u64 {
+    session.steps.iter().filter_map(|step| step.new.as_ref()).map(|new| new.bytes).sum()
+}

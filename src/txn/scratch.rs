@@ -1,0 +1,24 @@
+//! Files that are nobody's yet: demonstrations and temporary places that holdall made itself.
+
+use std::io::Write;
+use std::path::Path;
+
+use super::disk;
+use crate::error::{IoContext, Result};
+
+/// Makes a directory and all that is missing above it, mode 0700.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn make_dir(path: &Path) -> Result<()> {
+    disk::make_dirs(path).map(|_| ())
+}
+
+/// Writes a new file, mode 0600, and makes the directories above it.
+///
+/// # Errors
+/// When there is something at `path`, and when the disk refuses.
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    path.parent().map_or(Ok(()), make_dir)?;
+    disk::create(path).and_then(|mut file| file.write_all(bytes)).at("write", path)
+}

@@ -1,0 +1,251 @@
+//! Takes an import back.
+//!
+//! An undo is an import in the other direction: what was created is removed, what was replaced or
+//! removed comes back from the backups, lines go. It has a journal of its own and is carried out by
+//! [`super::carry`] as an import is, so it is as safe. Whether it may be done is found out first,
+//! for all sessions, before anything changes.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::carry::{self, Run, Saved};
+use super::content;
+use super::disk;
+use super::history::{self, ImportState};
+use super::journal::{self, Change, Content, ImportDir, Journal, Line, Purpose, Session, State, Step};
+use super::lock::StateLock;
+use super::recover;
+use super::stage::nothing_changed;
+use crate::error::{Error, Kind, Result};
+use crate::progress::Silent;
+
+/// What an undo did.
+#[derive(Debug)]
+pub struct UndoReport {
+    /// The import that was taken back.
+    pub import_id: String,
+    /// Its sessions.
+    pub sessions: Vec<UndoneSession>,
+    /// Copies of what the user had gone on with; only with `force`.
+    pub saved: Vec<Saved>,
+}
+
+/// What an undo did to one session.
+#[derive(Debug)]
+pub struct UndoneSession {
+    /// As its plan called it.
+    pub label: String,
+    /// What its plan wanted to be kept.
+    pub about: Value,
+    /// Why it is still as the import made it; `None`: it is as it was before.
+    pub failure: Option<Error>,
+}
+
+/// How one session is taken back.
+#[derive(Debug)]
+struct Way {
+    session: Session,
+    /// Steps whose file is not as the import left it.
+    changed: Vec<usize>,
+    /// A file that the import replaced or removed without keeping it.
+    unkept: Option<PathBuf>,
+}
+
+/// Takes back the import `import_id`, or the last one that was not taken back yet.
+///
+/// With `force`, sessions that were continued since are taken back too, after a copy was made of
+/// what they hold now; and sessions whose old files were not kept are left as they are.
+///
+/// # Errors
+/// [`Kind::NotFound`] when there is no such import; [`Kind::Conflict`] when it was taken back
+/// already, or a session cannot be: nothing was changed then. [`Kind::Busy`] and [`Kind::Io`] as
+/// for an import.
+pub fn undo(state_dir: &Path, import_id: Option<&str>, force: bool) -> Result<UndoReport> {
+    // Where nothing was ever imported, not even a lock file is made.
+    if !journal::imports_dir(state_dir).exists() {
+        choose(state_dir, import_id)?;
+    }
+    let lock = StateLock::take(state_dir)?;
+    recover::all(state_dir)?;
+    let id = choose(state_dir, import_id)?;
+    let dir = ImportDir::new(state_dir, &id);
+    let Some(import) = dir.read(Purpose::Import)? else { return Err(not_found(&id)) };
+    let ways = import
+        .sessions
+        .iter()
+        .map(|session| find_way(session, &dir).map_err(|error| error.context(&session.label)));
+    let ways = ways.collect::<Result<Vec<Way>>>()?;
+    if !force {
+        refuse(&id, &ways)?;
+    }
+
+    let mut journal = Journal::new(Purpose::Undo, &id, import.created, &import.tool);
+    journal.shared = import.shared;
+    journal.dirs = import.dirs;
+    let mut report = UndoReport { import_id: id, sessions: Vec::new(), saved: Vec::new() };
+    let mut to_save = Vec::new();
+    for (way, Session { label, about, .. }) in ways.into_iter().zip(import.sessions) {
+        let failure = way.unkept.map(|path| unkept(&path));
+        if failure.is_none() {
+            to_save.extend(way.changed.into_iter().map(|step| (journal.sessions.len(), step)));
+            journal.sessions.push(way.session);
+        }
+        report.sessions.push(UndoneSession { label, about, failure });
+    }
+    if let Err(error) = stage(&dir, &mut journal, &to_save, &mut report.saved) {
+        for saved in &report.saved {
+            let _ = disk::remove(&saved.copy);
+        }
+        let _ = carry::abandon(&dir, &mut journal);
+        return Err(nothing_changed(error));
+    }
+    let carried = carry::carry_out(&dir, &mut journal, Run::First, &Silent).map_err(|error| {
+        error
+            .context(format!("the undo of {} could not be brought to an end", report.import_id))
+            .hint("the next holdall import or undo goes on with it, before anything else")
+    })?;
+    drop(lock);
+    let tried = report.sessions.iter_mut().filter(|session| session.failure.is_none());
+    for (session, failure) in tried.zip(carried.failures) {
+        session.failure = failure;
+    }
+    report.saved.extend(carried.saved);
+    Ok(report)
+}
+
+/// The import to take back.
+fn choose(state_dir: &Path, import_id: Option<&str>) -> Result<String> {
+    let imports = history::imports(state_dir)?;
+    let Some(id) = import_id else {
+        let last = imports.into_iter().find(|import| import.state == ImportState::Done);
+        return last
+            .map(|import| import.id)
+            .ok_or_else(|| Error::new(Kind::NotFound, "there is no import to undo"));
+    };
+    match imports.into_iter().find(|import| import.id == id) {
+        None => Err(not_found(id)),
+        Some(import) if import.state == ImportState::Undone => {
+            Err(Error::new(Kind::Conflict, format!("import {id} was undone already")))
+        }
+        Some(import) => Ok(import.id),
+    }
+}
+
+fn not_found(id: &str) -> Error {
+    Error::new(Kind::NotFound, format!("there is no import {id:?}")).hint("`holdall imports` lists them")
+}
+
+/// Compares what is there now with what the import left.
+fn find_way(session: &Session, dir: &ImportDir) -> Result<Way> {
+    let lines = session.lines.iter().filter(|line| !line.there);
+    let lines = lines.map(|line| Line { applied: None, ..line.clone() }).collect();
+    let label = session.label.clone();
+    let back = Session { label, about: Value::Null, steps: Vec::new(), lines, failed: None };
+    let mut way = Way { session: back, changed: Vec::new(), unkept: None };
+    for step in &session.steps {
+        let now = content::read(&step.path)?;
+        let holds = |content: &Option<Content>| match (&now, content) {
+            (Some(now), Some(content)) => now.sha256 == content.sha256,
+            (None, None) => true,
+            _ => false,
+        };
+        // With the same bytes before and after, its time and mode are still to be brought back.
+        if holds(&step.old) && !holds(&step.new) {
+            continue;
+        }
+        let backup = step.backup.as_ref().filter(|name| dir.backups().join(name).is_file());
+        if step.old.is_some() && backup.is_none() {
+            way.unkept = Some(step.path.clone());
+        }
+        if !holds(&step.new) {
+            way.changed.push(way.session.steps.len());
+        }
+        let change = match (&now, &step.old) {
+            (Some(_), Some(_)) => Change::Replace,
+            (None, _) => Change::Create,
+            (Some(_), None) => Change::Remove,
+        };
+        way.session.steps.push(Step {
+            change,
+            path: step.path.clone(),
+            number: step.number,
+            old: now,
+            new: step.old.clone(),
+            backup: backup.cloned(),
+            applied: None,
+        });
+    }
+    Ok(way)
+}
+
+/// Refuses unless every session can be taken back with nothing lost.
+fn refuse(id: &str, ways: &[Way]) -> Result<()> {
+    let changed = labels(ways.iter().filter(|way| !way.changed.is_empty()));
+    if !changed.is_empty() {
+        let message = format!("import {id} was not undone: continued since the import: {changed}");
+        return Err(Error::new(Kind::Conflict, message).hint(format!(
+            "`holdall undo {id} --force` undoes it, and keeps a copy of what these hold now"
+        )));
+    }
+    let unkept = labels(ways.iter().filter(|way| way.unkept.is_some()));
+    if !unkept.is_empty() {
+        let message = format!("import {id} was not undone: it replaced files without a backup: {unkept}");
+        return Err(Error::new(Kind::Conflict, message)
+            .hint(format!("`holdall undo {id} --force` undoes the other sessions")));
+    }
+    Ok(())
+}
+
+fn unkept(path: &Path) -> Error {
+    let message = format!("{} cannot be brought back: there is no backup of it", path.display());
+    Error::new(Kind::Conflict, message)
+}
+
+fn labels<'a>(ways: impl Iterator<Item = &'a Way>) -> String {
+    const SHOWN: usize = 5;
+    let labels: Vec<&str> = ways.map(|way| way.session.label.as_str()).collect();
+    match labels.len().checked_sub(SHOWN) {
+        None | Some(0) => labels.join(", "),
+        Some(more) => format!("{} and {more} more", labels[..SHOWN].join(", ")),
+    }
+}
+
+/// Brings the undo to state `prepared`: old files beside their places, copies of what changed.
+fn stage(
+    dir: &ImportDir,
+    journal: &mut Journal,
+    to_save: &[(usize, usize)],
+    saved: &mut Vec<Saved>,
+) -> Result<()> {
+    dir.write(journal)?;
+    let mut files = Vec::new();
+    for (session, step) in to_save {
+        let Session { label, steps, .. } = &journal.sessions[*session];
+        let Step { path, number, old: Some(old), .. } = &steps[*step] else { continue };
+        let copy = dir.name_for_saved(*number)?;
+        let copied = content::duplicate(path, &copy, None)?;
+        files.push(copy.clone());
+        saved.push(Saved { label: label.clone(), path: path.clone(), copy });
+        if copied.sha256 != old.sha256 {
+            return Err(Error::new(Kind::Busy, format!("{label}: {} is being written", path.display()))
+                .hint("close the program that writes it, and try again"));
+        }
+    }
+    for step in journal.sessions.iter().flat_map(|session| &session.steps) {
+        let (Some(backup), Some(new)) = (&step.backup, &step.new) else { continue };
+        let (backup, temp) = (dir.backups().join(backup), step.temp(&journal.id));
+        step.path.parent().map_or(Ok(Vec::new()), disk::make_dirs)?;
+        let restored = content::duplicate(&backup, &temp, Some(new))?;
+        files.push(temp);
+        if restored.sha256 != new.sha256 {
+            let message = format!("the backup {} is damaged", backup.display());
+            return Err(Error::new(Kind::Conflict, message));
+        }
+    }
+    let mut dirs = carry::touched(journal);
+    dirs.extend(Some(dir.backups()).filter(|dir| dir.exists()));
+    disk::sync_all(&files, &dirs)?;
+    journal.state = State::Prepared;
+    dir.write(journal)
+}

@@ -1,0 +1,263 @@
+//! A small machine: a home with a store, and what an import of three sessions does to it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use holdall::error::{IoContext, Result};
+use holdall::progress::Silent;
+use holdall::txn::{self, Action, ImportState, Meta, Outcome, SessionPlan, Transaction};
+
+pub const SESSIONS: usize = 3;
+
+/// Exit codes of the driver: an error, or this plus one bit for each session that is in place.
+pub const ERROR: i32 = 9;
+pub const DONE: i32 = 16;
+
+/// What is in the home, but directories' times.
+pub type Snapshot = BTreeMap<PathBuf, Entry>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    Dir(u32),
+    File { text: String, mode: u32, modified: SystemTime },
+}
+
+#[derive(Debug)]
+pub struct World {
+    pub root: PathBuf,
+}
+
+impl World {
+    pub fn home(&self) -> PathBuf {
+        self.root.join("home")
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.root.join("state/holdall")
+    }
+
+    /// The home before the import: three sessions in an old version, and their index.
+    pub fn make(root: &Path) -> Self {
+        let world = Self { root: root.to_owned() };
+        let _ = fs::remove_dir_all(root);
+        for session in 0..SESSIONS {
+            world.old(&format!("store/old{session}/replaced"), &format!("old {session}\n"));
+            world.old(&format!("store/old{session}/removed"), &format!("gone {session}\n"));
+        }
+        world.old("store/index", "{\"id\":\"old\"}\n{\"id\":\"open\"}");
+        world
+    }
+
+    fn old(&self, name: &str, text: &str) {
+        let path = self.home().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        let time = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 123_000_000);
+        fs::File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+    }
+
+    fn plans(&self, kind: &str, sessions: usize) -> Vec<SessionPlan> {
+        let path = |name: String| self.home().join("store").join(name);
+        let line = |session: usize| Action::AppendLine {
+            path: path(if kind == "new" { "names/index".into() } else { "index".into() }),
+            line: line(session),
+            lock: Some(path("index.lock".into())),
+        };
+        let plan = |session: usize| {
+            let actions = if kind == "new" {
+                let create = |name: &str| Action::Create {
+                    path: path(format!("new{session}/sub/{name}")),
+                    modified: None,
+                };
+                vec![create("one"), create("two"), line(session)]
+            } else {
+                let replaced = path(format!("old{session}/replaced"));
+                vec![
+                    Action::Replace { path: replaced, modified: None },
+                    Action::Remove { path: path(format!("old{session}/removed")) },
+                    Action::Create { path: path(format!("old{session}/added")), modified: None },
+                    line(session),
+                ]
+            };
+            SessionPlan { label: format!("x:{session}"), actions, about: serde_json::Value::Null }
+        };
+        (0..sessions).map(plan).collect()
+    }
+
+    /// Imports, and returns the driver's exit code. `kind`: `new` or `changed`.
+    pub fn import(&self, kind: &str, sessions: usize) -> i32 {
+        let plans = self.plans(kind, sessions);
+        let import = || -> Result<i32> {
+            let created = holdall::model::time::from_millis(1_800_000_000_000).unwrap();
+            let meta = Meta { archive: None, created, tool: "holdall 0.1.0".into(), backup: true };
+            let transaction = Transaction::begin(&self.state(), "A", meta, plans.clone())?;
+            for (session, plan) in plans.iter().enumerate() {
+                for (number, action) in plan.actions.iter().enumerate() {
+                    if !matches!(action, Action::Create { .. } | Action::Replace { .. }) {
+                        continue;
+                    }
+                    let path = action.path();
+                    transaction.stage(session, number, &mut |out| {
+                        writeln!(out, "new {session}.{number}").at("render", path)
+                    })?;
+                }
+            }
+            let committed = transaction.commit(&Silent)?;
+            let place = |outcome: &Outcome| i32::from(matches!(outcome, Outcome::Applied));
+            let bits = committed.sessions.iter().take(SESSIONS).enumerate();
+            Ok(DONE + bits.map(|(bit, outcome)| place(outcome) << bit).sum::<i32>())
+        };
+        import().unwrap_or(ERROR)
+    }
+
+    pub fn undo(&self) -> i32 {
+        let Ok(report) = txn::undo(&self.state(), None, false) else { return ERROR };
+        let place = |failed: bool| i32::from(failed);
+        let bits = report.sessions.iter().enumerate();
+        DONE + bits.map(|(bit, session)| place(session.failure.is_some()) << bit).sum::<i32>()
+    }
+
+    pub fn recover(&self) -> i32 {
+        txn::recover(&self.state()).map_or(ERROR, |_| DONE)
+    }
+
+    pub const ARCHIVE_BYTES: usize = 700_000;
+
+    pub fn archive(&self) -> PathBuf {
+        self.home().join("archive")
+    }
+
+    pub fn export(&self, force: bool) -> i32 {
+        let path = self.archive();
+        let exported = txn::export_file(&path, force, &mut |out| {
+            (0..7).try_for_each(|_| out.write_all(&[b'x'; Self::ARCHIVE_BYTES / 7]).at("write", &path))
+        });
+        exported.map_or(ERROR, |()| DONE)
+    }
+
+    /// Makes the directory `root` an exact copy of this world.
+    pub fn copy_to(&self, root: &Path) {
+        let _ = fs::remove_dir_all(root);
+        let copied = Command::new("cp").arg("-a").arg(&self.root).arg(root).status().unwrap();
+        assert!(copied.success());
+    }
+
+    pub fn snapshot(&self) -> Snapshot {
+        let mut entries = Snapshot::new();
+        walk(&self.home(), &self.home(), &mut entries);
+        entries
+    }
+
+    /// Which sessions are in place, as bits; panics when one is half there.
+    pub fn sessions_in_place(&self, kind: &str, before: &Snapshot) -> i32 {
+        let now = self.snapshot();
+        let index = if kind == "new" { "store/names/index" } else { "store/index" };
+        let text = match now.get(Path::new(index)) {
+            Some(Entry::File { text, .. }) => text.clone(),
+            _ => String::new(),
+        };
+        let mut bits = 0;
+        let mut expected = Snapshot::new();
+        let mut lines = match before.get(Path::new(index)) {
+            Some(Entry::File { text, .. }) => text.clone(),
+            _ => String::new(),
+        };
+        for session in 0..SESSIONS {
+            let new: &[(&str, Option<&str>)] = if kind == "new" {
+                &[("new#/sub/one", Some("0")), ("new#/sub/two", Some("1"))]
+            } else {
+                &[("old#/replaced", Some("0")), ("old#/removed", None), ("old#/added", Some("2"))]
+            };
+            let mut votes = Vec::new();
+            for (name, number) in new {
+                let path = Path::new("store").join(name.replace('#', &session.to_string()));
+                let (entry, old) = (now.get(&path), before.get(&path));
+                let is_new = match (entry, number) {
+                    (Some(Entry::File { text, mode, .. }), Some(number)) => {
+                        let mode_kept = if old.is_some() { 0o640 } else { 0o600 };
+                        *text == format!("new {session}.{number}\n") && *mode == mode_kept
+                    }
+                    (None, None) => true,
+                    _ => false,
+                };
+                assert!(is_new || entry == old, "{} is neither old nor new: {entry:?}", path.display());
+                votes.push(is_new);
+                expected.extend(entry.map(|entry| (path, entry.clone())));
+            }
+            votes.push(text.lines().any(|there| there == line(session)));
+            assert!(
+                votes.iter().all(|vote| *vote == votes[0]),
+                "session {session} is half there: {votes:?} {text:?}"
+            );
+            if votes[0] {
+                bits |= 1 << session;
+                if !lines.is_empty() && !lines.ends_with('\n') {
+                    lines.push('\n');
+                }
+                lines += &(line(session) + "\n");
+            }
+        }
+        assert_eq!(text, lines, "the index");
+        self.check_rest(&now, before, bits, index);
+        bits
+    }
+
+    /// Nothing but the sessions' files is there that was not there before.
+    fn check_rest(&self, now: &Snapshot, before: &Snapshot, bits: i32, index: &str) {
+        for (path, entry) in now {
+            let name = path.to_str().unwrap();
+            assert!(!name.contains(".holdall-"), "{name} was left behind");
+            let ours = ["store/new", "store/old", "store/names"].iter().any(|ours| name.starts_with(ours));
+            let lock = name == "store/index.lock" && bits != 0;
+            let known = name == index || before.get(path) == Some(entry) || lock;
+            assert!(known || ours, "{name} was not there before: {entry:?}");
+            let dir_of_nothing = matches!(entry, Entry::Dir(_)) && !before.contains_key(path) && bits == 0;
+            assert!(!dir_of_nothing, "{name} was left behind");
+        }
+        for (path, entry) in before.iter().filter(|(path, _)| !path.starts_with("store")) {
+            assert_eq!(now.get(path), Some(entry));
+        }
+        if bits == 0 {
+            assert_eq!(now, before);
+        }
+    }
+
+    /// Nothing is left to recover, and the history has every session that is there, no other after
+    /// an import: an undo that failed for some of them can be tried again.
+    pub fn check_journal(&self, scenario: &str, bits: i32) {
+        assert!(txn::recover(&self.state()).unwrap().is_empty(), "recovered already");
+        let imports = txn::imports(&self.state()).unwrap();
+        assert!(imports.len() <= 1);
+        let done = imports.iter().filter(|import| import.state == ImportState::Done);
+        let labels = done.flat_map(|import| &import.sessions).map(|session| session.label.as_str());
+        let listed =
+            labels.map(|label| 1 << label.strip_prefix("x:").unwrap().parse::<u32>().unwrap()).sum::<i32>();
+        let all = if scenario.starts_with("undo") && bits != 0 { 0b111 } else { bits };
+        assert_eq!(listed, all, "the sessions in the journal, where {bits} are there");
+    }
+}
+
+fn line(session: usize) -> String {
+    format!("{{\"id\":\"{session}\",\"name\":\"session {session}\"}}")
+}
+
+fn walk(root: &Path, dir: &Path, entries: &mut Snapshot) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.strip_prefix(root).unwrap().to_owned();
+        let meta = path.symlink_metadata().unwrap();
+        let mode = meta.permissions().mode() & 0o7777;
+        if meta.is_dir() {
+            entries.insert(name, Entry::Dir(mode));
+            walk(root, &path, entries);
+        } else {
+            let text = fs::read_to_string(&path).unwrap();
+            entries.insert(name, Entry::File { text, mode, modified: meta.modified().unwrap() });
+        }
+    }
+}

@@ -1,0 +1,439 @@
+//! Compares what two programs tell their models.
+//!
+//! The oracle is the source program itself: what it sends when it resumes its own session is what
+//! was said. A conversion is right when the target sends the same.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+use super::dialogue::{Item, between};
+use super::model::scenario::SUMMARY;
+
+/// The same program on another machine: nothing may differ but paths.
+///
+/// # Errors
+/// Names the first difference.
+pub fn same(source: &[Item], target: &[Item]) -> Result<(), String> {
+    let (source, target) = (source.iter().map(without_store_paths), target.iter().map(without_store_paths));
+    let (source, target): (Vec<Item>, Vec<Item>) = (source.collect(), target.collect());
+    let differs = (0..source.len().max(target.len())).find(|&i| source.get(i) != target.get(i));
+    differs.map_or(Ok(()), |i| Err(difference(source.get(i), target.get(i))))
+}
+
+/// What a later resume sends must begin with everything that an earlier one sent.
+///
+/// # Errors
+/// Names the first difference.
+pub fn continues(earlier: &[Item], later: &[Item]) -> Result<(), String> {
+    let differs = (0..earlier.len()).find(|&i| earlier.get(i) != later.get(i));
+    differs.map_or(Ok(()), |i| Err(difference(earlier.get(i), later.get(i))))
+}
+
+fn difference(expected: Option<&Item>, found: Option<&Item>) -> String {
+    let show = |item: Option<&Item>| item.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+    format!("expected {}, found {}", show(expected), show(found))
+}
+
+/// A large result names the file that holds all of it, which is somewhere else on each machine.
+fn without_store_paths(item: &Item) -> Item {
+    let Item::Result { id, text, failed } = item else { return item.clone() };
+    let words = text.split(' ').map(|word| word.rsplit_once("/tool-results/").map_or(word, |(_, name)| name));
+    Item::Result { id: id.clone(), text: words.collect::<Vec<_>>().join(" "), failed: *failed }
+}
+
+/// Another program: the same user texts, assistant texts, calls and results, each once, in order;
+/// results linked to their calls; failures recognisable; images the same bytes; parallel calls
+/// still parallel. Notes and summaries may be worded otherwise, reasoning may be missing or be
+/// text. Nothing else may be there.
+///
+/// # Errors
+/// Names every difference.
+pub fn converted(source: &[Item], target: &[Item]) -> Result<(), Vec<String>> {
+    let mut problems = Vec::new();
+    let (said, asides) = part(source, |_| false);
+    let (got, extras) = part(target, |item| is_retold(item, &said, &asides));
+    for aside in &asides {
+        let needles = aside.needles();
+        let told = extras.iter().any(|extra| {
+            extra.position == aside.position && needles.iter().all(|needle| extra.text.contains(needle))
+        });
+        if aside.is_required() && !told {
+            problems.push(format!("missing: {}", aside.item));
+        }
+    }
+    let (said, got) = (steps(&said), steps(&got));
+    let mut ids = HashMap::new();
+    for i in 0..said.len().max(got.len()) {
+        let before = problems.len();
+        match (said.get(i), got.get(i)) {
+            (Some(said), Some(got)) => said.compare(got, &asides, &mut ids, &mut problems),
+            (said, got) => {
+                let show =
+                    |step: Option<&Step>| step.map_or_else(|| "nothing".into(), |step| format!("{step:?}"));
+                problems.push(format!("expected {}, found {}", show(said), show(got)));
+            }
+        }
+        // One step too many or too few makes all that follows differ.
+        if problems.len() > before {
+            break;
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+/// Something beside the dialogue: reasoning, a summary, a note.
+struct Aside {
+    item: Item,
+    text: String,
+    /// How many steps of the dialogue are before it.
+    position: usize,
+}
+
+impl Aside {
+    /// Must the target's model be told?
+    fn is_required(&self) -> bool {
+        match &self.item {
+            Item::Summary(text) => text.contains(SUMMARY),
+            Item::Note(text) => {
+                let by_user = text.contains("<bash-") || text.contains("<user_shell_command>");
+                by_user && self.lines().next().is_some()
+            }
+            _ => false,
+        }
+    }
+
+    /// What must be found in the target's words.
+    fn needles(&self) -> Vec<&str> {
+        match &self.item {
+            Item::Summary(_) => vec![SUMMARY],
+            _ => self.lines().collect(),
+        }
+    }
+
+    /// Its lines without the marks of its program.
+    fn lines(&self) -> impl Iterator<Item = &str> {
+        let marks = |c| c == '\n' || c == '<' || c == '>';
+        let lines = self.text.split(marks).map(str::trim);
+        lines.filter(|line| line.len() >= 8 && !NOTE_MARKS.contains(line) && !line.contains(": "))
+    }
+}
+
+/// Tags that programs put around notes.
+const NOTE_MARKS: &[&str] = &[
+    "bash-input",
+    "/bash-input",
+    "bash-stdout",
+    "/bash-stdout",
+    "bash-stderr",
+    "/bash-stderr",
+    "user_shell_command",
+    "/user_shell_command",
+    "command-name",
+    "/command-name",
+    "command-message",
+    "/command-message",
+    "command-args",
+    "/command-args",
+    "local-command-stdout",
+    "/local-command-stdout",
+    "turn_aborted",
+    "/turn_aborted",
+    "subagent_notification",
+    "/subagent_notification",
+];
+
+/// Splits a dialogue from what stands beside it. `retold` says which texts are an aside in another form.
+fn part(items: &[Item], retold: impl Fn(&Item) -> bool) -> (Vec<Item>, Vec<Aside>) {
+    let (mut said, mut asides): (Vec<Item>, Vec<Aside>) = Default::default();
+    for item in items {
+        let text = match item {
+            Item::Reasoning(text) | Item::Summary(text) | Item::Note(text) => text,
+            Item::User(text) | Item::Assistant(text) if retold(item) => text,
+            _ => {
+                said.push(item.clone());
+                continue;
+            }
+        };
+        let text = text.clone();
+        asides.push(Aside { item: item.clone(), text, position: steps(&said).len() });
+    }
+    (said, asides)
+}
+
+/// Whether a text of the target is one of the source's asides, and not part of its dialogue.
+fn is_retold(item: &Item, said: &[Item], asides: &[Aside]) -> bool {
+    let text = match item {
+        Item::User(text) | Item::Assistant(text) => text,
+        _ => return false,
+    };
+    // The marks of one program mean nothing to another.
+    let raw = text.trim_start().starts_with('<');
+    !raw && !said.contains(item)
+        && asides.iter().any(|aside| match &aside.item {
+            Item::Reasoning(thought) => !thought.is_empty() && text.contains(thought.as_str()),
+            Item::Summary(_) => text.contains(SUMMARY),
+            Item::Note(note) if note.contains("<result>") => {
+                between(note, "<result>", "</result>").iter().all(|result| text.contains(result.trim()))
+            }
+            _ => aside.lines().any(|line| text.contains(line)),
+        })
+}
+
+/// Neighbours of one kind.
+#[derive(Debug)]
+enum Step {
+    User { texts: Vec<String>, images: Vec<String> },
+    Assistant(Vec<String>),
+    Calls(Vec<(String, String, Value)>),
+    Results(Vec<Outcome>),
+}
+
+#[derive(Debug)]
+struct Outcome {
+    id: String,
+    text: String,
+    failed: bool,
+    images: Vec<String>,
+}
+
+fn steps(items: &[Item]) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for item in items {
+        match (item, steps.last_mut()) {
+            (Item::User(text), Some(Step::User { texts, .. })) => texts.push(text.clone()),
+            (Item::User(text), _) => {
+                steps.push(Step::User { texts: vec![text.clone()], images: Vec::new() });
+            }
+            (Item::Image(hash), Some(Step::Results(results))) => {
+                if let Some(result) = results.last_mut() {
+                    result.images.push(hash.clone());
+                }
+            }
+            (Item::Image(hash), Some(Step::User { images, .. })) => images.push(hash.clone()),
+            (Item::Image(hash), _) => {
+                steps.push(Step::User { texts: Vec::new(), images: vec![hash.clone()] });
+            }
+            (Item::Assistant(text), Some(Step::Assistant(texts))) => texts.push(text.clone()),
+            (Item::Assistant(text), _) => steps.push(Step::Assistant(vec![text.clone()])),
+            (Item::Call { id, name, args }, last) => {
+                let call = (id.clone(), name.clone(), args.clone());
+                match last {
+                    Some(Step::Calls(calls)) => calls.push(call),
+                    _ => steps.push(Step::Calls(vec![call])),
+                }
+            }
+            (Item::Result { id, text, failed }, last) => {
+                let (id, text) = (id.clone(), text.clone());
+                let result = Outcome { id, text, failed: *failed, images: Vec::new() };
+                match last {
+                    Some(Step::Results(results)) => results.push(result),
+                    _ => steps.push(Step::Results(vec![result])),
+                }
+            }
+            (Item::Reasoning(_) | Item::Summary(_) | Item::Note(_), _) => {}
+        }
+    }
+    steps
+}
+
+impl Step {
+    fn compare(
+        &self,
+        other: &Self,
+        asides: &[Aside],
+        ids: &mut HashMap<String, String>,
+        problems: &mut Vec<String>,
+    ) {
+        match (self, other) {
+            (Self::User { texts, images }, Self::User { texts: got, images: got_images }) => {
+                compare_texts(texts, got, asides, problems);
+                if images != got_images {
+                    problems.push(format!("images of the user: expected {images:?}, found {got_images:?}"));
+                }
+            }
+            (Self::Assistant(texts), Self::Assistant(got)) => compare_texts(texts, got, asides, problems),
+            (Self::Calls(calls), Self::Calls(got)) if calls.len() == got.len() => {
+                for ((id, name, args), (got_id, got_name, got_args)) in calls.iter().zip(got) {
+                    if ids.values().any(|known| known == got_id) {
+                        problems.push(format!("two calls have the id {got_id}"));
+                    }
+                    ids.insert(id.clone(), got_id.clone());
+                    if !is_same_tool(name, got_name) {
+                        problems.push(format!("call of {name} became {got_name}"));
+                    }
+                    for leaf in leaves(args) {
+                        if !holds(got_args, leaf) {
+                            problems.push(format!("call of {name}: {leaf} is missing in {got_args}"));
+                        }
+                    }
+                }
+            }
+            (Self::Results(results), Self::Results(got)) if results.len() == got.len() => {
+                for result in results {
+                    let linked = ids.get(&result.id);
+                    match got.iter().find(|other| Some(&other.id) == linked) {
+                        Some(other) => result.compare(other, problems),
+                        None => problems.push(format!("no result is linked to the call {}", result.id)),
+                    }
+                }
+            }
+            _ => problems.push(format!("expected {self:?}, found {other:?}")),
+        }
+    }
+}
+
+/// Each text once, in order, with nothing but white space or reasoning between them.
+fn compare_texts(texts: &[String], got: &[String], asides: &[Aside], problems: &mut Vec<String>) {
+    let all = got.join("\n");
+    let mut rest = all.as_str();
+    let mut extra = String::new();
+    for text in texts {
+        let Some((before, after)) = rest.split_once(text.as_str()) else {
+            problems.push(format!("text {text:?} is missing in {got:?}"));
+            return;
+        };
+        extra.push_str(before);
+        rest = after;
+    }
+    extra.push_str(rest);
+    let explained = asides.iter().any(|aside| {
+        matches!(&aside.item, Item::Reasoning(thought) if !thought.is_empty() && extra.contains(thought.as_str()))
+    });
+    if !extra.trim().is_empty() && !explained {
+        problems.push(format!("nobody said {:?}", extra.trim()));
+    }
+}
+
+/// Tools that are the same in both programs.
+fn is_same_tool(name: &str, got: &str) -> bool {
+    const SHELLS: &[&str] = &["Bash", "exec_command", "shell_command", "shell"];
+    name == got || got.ends_with(name) || (SHELLS.contains(&name) && SHELLS.contains(&got))
+}
+
+fn leaves(value: &Value) -> Vec<&Value> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(leaves).collect(),
+        Value::Object(fields) => fields.values().flat_map(leaves).collect(),
+        Value::Null => Vec::new(),
+        leaf => vec![leaf],
+    }
+}
+
+fn holds(value: &Value, leaf: &Value) -> bool {
+    leaves(value).into_iter().any(|other| match (leaf, other) {
+        (Value::String(leaf), Value::String(other)) => other.contains(leaf.as_str()),
+        (leaf, Value::String(other)) => other.contains(&leaf.to_string()),
+        (leaf, other) => leaf == other,
+    })
+}
+
+impl Outcome {
+    fn compare(&self, got: &Self, problems: &mut Vec<String>) {
+        let id = &self.id;
+        if self.images != got.images {
+            problems.push(format!(
+                "images of the result {id}: expected {:?}, found {:?}",
+                self.images, got.images
+            ));
+        }
+        if self.failed != got.failed {
+            let state = |failed| if failed { "failed" } else { "went well" };
+            problems.push(format!(
+                "the call {id} {}, the target says it {}",
+                state(self.failed),
+                state(got.failed)
+            ));
+        }
+        let missing = self.lines().into_iter().find(|line| !got.text.contains(line));
+        if let Some(line) = missing {
+            problems.push(format!("result {id}: {line:?} is missing in {:?}", got.text));
+        }
+    }
+
+    /// What the target must show: all of it in one piece, but for the wrapper that the source
+    /// program puts around outputs, and for the place where it keeps a large one.
+    fn lines(&self) -> Vec<&str> {
+        if self.text.starts_with("<persisted-output>") {
+            let lines = self.text.lines();
+            return lines.filter(|line| !line.contains("tool-results/") && !line.starts_with('<')).collect();
+        }
+        let wrapped = self.text.starts_with("Chunk ID: ") || self.text.starts_with("Exit code: ");
+        let output = if wrapped { self.text.split_once("Output:\n") } else { None };
+        let text = output.map_or(self.text.as_str(), |(_, output)| output);
+        let inner =
+            text.strip_prefix("<tool_use_error>").and_then(|text| text.strip_suffix("</tool_use_error>"));
+        vec![inner.unwrap_or(text).trim()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn call(id: &str, command: &str) -> Item {
+        Item::Call { id: id.into(), name: "Bash".into(), args: json!({"command": command}) }
+    }
+
+    fn result(id: &str, text: &str, failed: bool) -> Item {
+        Item::Result { id: id.into(), text: text.into(), failed }
+    }
+
+    fn source() -> Vec<Item> {
+        vec![
+            Item::User("do it".into()),
+            Item::Reasoning("hm".into()),
+            Item::Assistant("ok".into()),
+            call("a", "echo one"),
+            call("b", "echo two"),
+            result("a", "one", false),
+            result("b", "Exit code 2\ntwo", true),
+            Item::Note("<bash-input>ls -la /tmp</bash-input>".into()),
+            Item::Assistant("done".into()),
+        ]
+    }
+
+    /// `source()` after a change.
+    fn changed(change: impl FnOnce(&mut Vec<Item>)) -> Result<(), Vec<String>> {
+        let mut target = source();
+        change(&mut target);
+        converted(&source(), &target)
+    }
+
+    #[test]
+    fn what_may_differ_passes() {
+        assert_eq!(changed(|_| {}), Ok(()));
+        assert_eq!(changed(|items| drop(items.remove(1))), Ok(()), "reasoning may be missing");
+        assert_eq!(changed(|items| items[1] = Item::Assistant("[thought] hm".into())), Ok(()));
+        assert_eq!(changed(|items| items.swap(5, 6)), Ok(()), "results of parallel calls have no order");
+        assert_eq!(changed(|items| items[7] = Item::User("[the user ran: ls -la /tmp]".into())), Ok(()));
+    }
+
+    #[test]
+    fn what_may_not_differ_fails() {
+        for (what, change) in [
+            ("lost user text", (|items| drop(items.remove(0))) as fn(&mut Vec<Item>)),
+            ("lost answer", |items| drop(items.pop())),
+            ("lost call and result", |items| drop(items.drain(3..7))),
+            ("lost result", |items| drop(items.remove(5))),
+            ("lost note", |items| drop(items.remove(7))),
+            ("said twice", |items| items.insert(1, Item::User("do it".into()))),
+            ("raw note", |items| items[7] = Item::User("<bash-input>ls -la /tmp</bash-input>".into())),
+            ("leaked context", |items| items.insert(0, Item::User("<environment_context>".into()))),
+            ("another command", |items| items[3] = call("a", "echo three")),
+            ("lost error", |items| items[6] = result("b", "Exit code 2\ntwo", false)),
+            ("invented error", |items| items[5] = result("a", "one", true)),
+            ("cut result", |items| items[6] = result("b", "Exit code 2", true)),
+            ("swapped results", |items| {
+                items[5] = result("b", "one", false);
+                items[6] = result("a", "Exit code 2\ntwo", true);
+            }),
+            ("no longer parallel", |items| items.swap(4, 5)),
+            ("a picture too many", |items| items.push(Item::Image("00000000".into()))),
+        ] {
+            assert!(changed(change).is_err(), "{what} was not noticed");
+        }
+    }
+}
