@@ -55,9 +55,13 @@ pub fn converted(source: &[Item], target: &[Item]) -> Result<(), Vec<String>> {
     let (got, extras) = part(target, |item| is_retold(item, &said, &asides));
     for aside in &asides {
         let needles = aside.needles();
-        let told = extras.iter().any(|extra| {
-            extra.position == aside.position && needles.iter().all(|needle| extra.text.contains(needle))
-        });
+        // A program may tell one thing in several messages, such as a command and its output.
+        let here: String = extras
+            .iter()
+            .filter(|extra| extra.position == aside.position)
+            .map(|extra| extra.text.as_str())
+            .collect();
+        let told = needles.iter().all(|needle| here.contains(needle));
         if aside.is_required() && !told {
             problems.push(format!("missing: {}", aside.item));
         }
@@ -129,6 +133,7 @@ const NOTE_MARKS: &[&str] = &[
     "/bash-stderr",
     "user_shell_command",
     "/user_shell_command",
+    "/command",
     "command-name",
     "/command-name",
     "command-message",

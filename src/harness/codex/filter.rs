@@ -73,6 +73,11 @@ pub fn digest(text: &str) -> u64 {
     hasher.finish()
 }
 
+/// A summary without the sentence that Codex puts in front of it for its model.
+pub fn summary(text: &str) -> &str {
+    text.trim_start().strip_prefix(SUMMARY_PREFIX).unwrap_or(text).trim_start_matches('\n')
+}
+
 /// What a message of the role `user` is.
 #[derive(Debug)]
 pub enum Said<'a> {
@@ -80,8 +85,8 @@ pub enum Said<'a> {
     User(Vec<Part<'a>>),
     /// Codex told its model of something that the user did, or that an agent reported.
     Note(NoteKind, String),
-    /// The summary of a compaction.
-    Summary,
+    /// The summary of a compaction, as [`summary`] leaves it.
+    Summary(String),
     /// Context that Codex put there.
     Injected,
 }
@@ -106,7 +111,7 @@ pub fn said<'a>(message: Message<'a>, prompts: &Prompts) -> Said<'a> {
         match classify(text, kinds.get(at).map(|kind| &**kind), prompts) {
             Class::User => kept.push(content),
             Class::Note(kind, tag) => other = Said::Note(kind, note(kind, inner(text, tag))),
-            Class::Summary => other = Said::Summary,
+            Class::Summary => other = Said::Summary(summary(text).to_owned()),
             Class::Injected => {}
         }
     }
@@ -263,7 +268,7 @@ mod tests {
                 })
                 .collect()),
             Said::Note(kind, text) => Err(format!("{kind:?}: {text}")),
-            Said::Summary => Err("summary".into()),
+            Said::Summary(_) => Err("summary".into()),
             Said::Injected => Err("injected".into()),
         }
     }

@@ -80,6 +80,8 @@ struct Reader<'s> {
     per_request: bool,
     framed: bool,
     told_of_abort: bool,
+    /// Digest of the summary that was delivered last: it may stand in the file more than once.
+    told_summary: Option<u64>,
     time: Option<Time>,
     origin: Origin,
 }
@@ -122,6 +124,7 @@ impl<'s> Reader<'s> {
             per_request: false,
             framed: false,
             told_of_abort: false,
+            told_summary: None,
             time: None,
             origin: Origin::default(),
         }
@@ -283,7 +286,9 @@ impl<'s> Reader<'s> {
                     self.told_of_abort |= kind == NoteKind::Interrupted;
                     self.deliver(EventKind::Note { kind, text: text.into() })
                 }
-                Said::Summary | Said::Injected => Ok(()),
+                Said::Summary(_) if self.muted => Ok(()),
+                Said::Summary(text) => self.summary(&text),
+                Said::Injected => Ok(()),
             },
             "assistant" if !self.muted && !is_summary => {
                 let content: Vec<Part<'_>> = message.content.into_iter().filter_map(filter::part).collect();
@@ -500,7 +505,8 @@ impl<'s> Reader<'s> {
 
     fn summary(&mut self, summary: &str) -> Outcome {
         self.step_over = true;
-        if summary.trim().is_empty() {
+        let digest = filter::digest(summary);
+        if summary.trim().is_empty() || self.told_summary.replace(digest) == Some(digest) {
             return Ok(());
         }
         self.deliver(EventKind::Summary { text: summary.into() })

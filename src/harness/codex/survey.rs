@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use serde_json::value::RawValue;
 
-use super::filter::{self, Prompts, SUMMARY_PREFIX, Said};
+use super::filter::{self, Prompts, Said};
 use super::native::{Compacted, Line, Message, Tagged, TurnContext, UiEvent};
 use super::record;
 use crate::error::{IoContext, Result};
@@ -102,7 +102,7 @@ pub fn survey(payload: &dyn Payload, file: usize) -> Result<Survey> {
 /// `None` when only the provider can read what replaced the history.
 pub fn readable<'c>(compacted: &'c Compacted<'_>) -> Option<&'c str> {
     let message = compacted.message.as_deref().unwrap_or_default();
-    let summary = message.strip_prefix(SUMMARY_PREFIX).unwrap_or(message).trim_start_matches('\n');
+    let summary = filter::summary(message);
     let items = compacted.replacement_history.as_deref().unwrap_or_default();
     let is_opaque = |item: &&RawValue| {
         serde_json::from_str::<Tagged<'_>>(item.get()).is_ok_and(|item| item.kind.contains("compaction"))

@@ -165,8 +165,8 @@ fn compactions_of_every_form() {
     let with = |payload: &str| [&before, &record("compacted", payload), &after].map(String::as_str).concat();
     let message_only = with("{\"message\":\"SUM\"}");
     insta::assert_snapshot!(read(&message_only, View::Model).0, @r#"
-    summary: "SUM"
     user: "old"
+    summary: "SUM"
     1 assistant [?]: "new"
     "#);
     insta::assert_snapshot!(read(&message_only, View::Full).0, @r#"
@@ -174,8 +174,8 @@ fn compactions_of_every_form() {
     (before) 1 assistant [?]: "a old"
     (before) 1 call c Shell exec_command Some(1): {"cmd":"x"}
     (before) result c Ok None: "o"
-    summary: "SUM"
     user: "old"
+    summary: "SUM"
     2 assistant [?]: "new"
     "#);
     let opaque = with(
