@@ -264,12 +264,17 @@ impl<'a> Writer<'a> {
             render::quote(&mut json, if failed { "(no output)" } else { "" });
         }
         let Some(call) = self.calls.iter_mut().find(|call| call.theirs == id && !call.answered) else {
-            self.count(in_model).adapted(
-                Item::ToolResult,
-                "result.orphan",
-                "a result without its call became a text",
-            );
-            return if any { self.say(&json) } else { Ok(()) };
+            let count = self.count(in_model);
+            if !any {
+                count.dropped(
+                    Item::ToolResult,
+                    "result.orphan",
+                    "an empty result without its call is nothing",
+                );
+                return Ok(());
+            }
+            count.adapted(Item::ToolResult, "result.orphan", "a result without its call became a text");
+            return self.say(&json);
         };
         call.answered = true;
         let message = result_message(&call.ours, &json, failed);

@@ -218,13 +218,15 @@ fn plan_one<'a>(
         if let Some(reason) = to.live(env, existing)? {
             planned.decision =
                 Decision::Fail(format!("it is in use: {reason}; close it there and import again"));
+        } else {
+            planned.obsolete = match planned.decision {
+                Decision::Replace => obsolete(env, to, existing, &planned.layout)?,
+                // The session goes on in another file; two files with one id would be two sessions.
+                Decision::Update => moved(existing, &planned.layout),
+                _ => Vec::new(),
+            };
+            planned.obsolete.extend(planned.layout.stale.iter().filter(|path| path.is_file()).cloned());
         }
-        planned.obsolete = match planned.decision {
-            Decision::Replace => obsolete(env, to, existing, &planned.layout)?,
-            // The session goes on in another file; two files with one id would be two sessions.
-            Decision::Update => moved(existing, &planned.layout),
-            _ => Vec::new(),
-        };
     }
     Ok(planned)
 }
