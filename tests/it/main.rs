@@ -6,6 +6,7 @@ mod architecture;
 mod cli;
 mod crash;
 mod import;
+mod kill;
 mod real;
 #[path = "../support/mod.rs"]
 mod support;
