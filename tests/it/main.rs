@@ -7,6 +7,7 @@ mod cli;
 mod crash;
 mod import;
 mod kill;
+mod moves;
 mod real;
 #[path = "../support/mod.rs"]
 mod support;
