@@ -170,6 +170,7 @@ impl SelectArgs {
             until: when("until", &self.until)?,
             limit: self.limit,
             subagents: false,
+            guess: false,
         })
     }
 }

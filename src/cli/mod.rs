@@ -50,6 +50,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit
             std::process::exit(130);
         }
     })?;
+    raise_file_limit();
     let result = execute(&env, &ui, &cli.command);
     if let Err(error) = &result
         && !exit::is_broken_pipe(error)
@@ -58,6 +59,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit
     }
     result
 }
+
+/// Joined and unpacked copies of sessions are open files, and an export may have thousands.
+#[cfg(unix)]
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Refused, the usual limit holds, which is enough for all but the largest exports.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+#[cfg(not(unix))]
+fn raise_file_limit() {}
 
 /// Runs one command on the machine that `env` describes.
 fn execute(env: &Env, ui: &Ui, command: &Command) -> anyhow::Result<Exit> {

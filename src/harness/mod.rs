@@ -202,8 +202,8 @@ pub trait Harness: Sync {
     /// When a directory of the store cannot be read.
     fn scan(&self, env: &Env, found: &mut dyn FnMut(Found)) -> Result<()>;
 
-    /// A cheap guess whether the session may belong to `dir` or a directory below it. `true` when
-    /// the directory entry does not tell.
+    /// A cheap guess whether the session belongs to `dir` or a directory below it, from its
+    /// directory entry or its first few kilobytes. `true` when they do not tell.
     fn may_be_in(&self, found: &Found, dir: &Path) -> bool {
         let _ = (found, dir);
         true
@@ -231,6 +231,11 @@ pub trait Harness: Sync {
     /// # Errors
     /// When a part that the session cannot be without is missing or cannot be read.
     fn open(&self, env: &Env, found: &Found) -> Result<NativeSession>;
+
+    /// [`Harness::open`] for many sessions, where something can be shared between them.
+    fn open_all(&self, env: &Env, found: &[&Found]) -> Vec<Result<NativeSession>> {
+        found.iter().map(|found| self.open(env, found)).collect()
+    }
 
     /// Reads the transcript in file `file` of the payload (the session's own, or a sub-agent's)
     /// into events. Broken and unknown records are skipped and counted in the notes.

@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::select::Selected;
+use super::select::{self, Selected};
 use crate::archive::manifest::{Repo, SourceMachine};
 use crate::archive::{self, SessionInput, WriteOptions, Written};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::git;
 use crate::harness::NativeSession;
+use crate::harness::common::files::Files;
 use crate::interrupt::Watched;
 use crate::model::{FileMeta, Head, Payload, ReadSeek, Role, Time};
 use crate::progress::Progress;
@@ -169,15 +170,16 @@ fn open(
 ) -> Result<Vec<NativeSession>> {
     let mut ordered: Vec<&Selected> = chosen.iter().collect();
     ordered.sort_by(|a, b| (a.harness.info().id, &a.found.id).cmp(&(b.harness.info().id, &b.found.id)));
-    let mut sessions = Vec::with_capacity(ordered.len());
-    for one in ordered {
-        let name = format!("{}:{}", one.harness.info().id, one.found.id);
-        let mut session = one.harness.open(env, &one.found).map_err(|error| error.context(&name))?;
-        if !subagents {
-            session.payload = Box::new(WithoutSubagents::of(session.payload));
-        }
+    let mut sessions = select::open_all(env, &ordered)?;
+    for session in &mut sessions {
+        let name = format!("{}:{}", session.head.harness, session.head.id);
         warnings.extend(session.notes.iter().map(|(_, _, detail)| format!("{name}: {detail}")));
-        sessions.push(session);
+    }
+    if !subagents {
+        for session in &mut sessions {
+            let payload = std::mem::replace(&mut session.payload, Box::new(Files::default()));
+            session.payload = Box::new(WithoutSubagents::of(payload));
+        }
     }
     Ok(sessions)
 }

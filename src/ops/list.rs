@@ -81,7 +81,7 @@ pub fn run(env: &Env, selection: &Selection, all: bool, rows: Option<usize>) -> 
     let mut only_here = false;
     let mut sessions = Vec::new();
     if selection.is_open() && !all {
-        let here = Selection { cwd: Some(env.cwd().to_owned()), ..selection.clone() };
+        let here = Selection { cwd: Some(env.cwd().to_owned()), guess: true, ..selection.clone() };
         // Unreadable sessions elsewhere are no news for this directory; the second look names them.
         sessions = here.resolve(env, &mut Vec::new())?;
         only_here = !sessions.is_empty();

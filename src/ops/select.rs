@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
-use crate::harness::{self, Found, HARNESSES, Harness};
+use crate::harness::{self, Found, HARNESSES, Harness, NativeSession};
 use crate::model::{Event, EventKind, Head, Part, Time, View};
 
 /// The shortest prefix that stands for an id.
@@ -34,6 +34,9 @@ pub struct Selection {
     pub limit: Option<usize>,
     /// Sub-agent sessions too.
     pub subagents: bool,
+    /// Take the harness's guess about the directory first: sessions that lie where the harness
+    /// would not put them are missed, and most files are not opened.
+    pub guess: bool,
 }
 
 /// A chosen session.
@@ -84,8 +87,13 @@ impl Selection {
             let since = std::time::SystemTime::from(since);
             candidates.retain(|candidate| candidate.found.modified >= since);
         }
-        if let Some(dir) = &self.cwd {
-            candidates.retain(|candidate| candidate.harness.may_be_in(&candidate.found, dir));
+        if let (true, Some(dir)) = (self.guess, &self.cwd) {
+            let mut dirs = vec![dir.clone()];
+            dirs.extend(dir.canonicalize().ok().filter(|real| real != dir));
+            let may_be_in = |candidate: &Candidate| {
+                dirs.iter().any(|dir| candidate.harness.may_be_in(&candidate.found, dir))
+            };
+            candidates = candidates.into_par_iter().filter(may_be_in).collect();
         }
         let wanted = self.limit.unwrap_or(usize::MAX);
         let mut selected = Vec::new();
@@ -167,6 +175,25 @@ impl Selection {
             None => Ok(true),
         }
     }
+}
+
+/// Opens the sessions, in this order.
+///
+/// # Errors
+/// When one cannot be opened; the error names it.
+pub fn open_all(env: &Env, chosen: &[&Selected]) -> Result<Vec<NativeSession>> {
+    let mut sessions: Vec<Option<NativeSession>> = chosen.iter().map(|_| None).collect();
+    for harness in HARNESSES {
+        let id = harness.info().id;
+        let places: Vec<usize> =
+            (0..chosen.len()).filter(|&place| chosen[place].harness.info().id == id).collect();
+        let found: Vec<&Found> = places.iter().map(|&place| &chosen[place].found).collect();
+        for (place, session) in places.into_iter().zip(harness.open_all(env, &found)) {
+            let name = |error: Error| error.context(format!("{id}:{}", chosen[place].found.id));
+            sessions[place] = Some(session.map_err(name)?);
+        }
+    }
+    Ok(sessions.into_iter().flatten().collect())
 }
 
 fn sort(selected: &mut [Selected]) {

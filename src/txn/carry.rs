@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::disk;
-use super::journal::{Change, ImportDir, Journal, Purpose, Session, State, beside};
+use super::journal::{Change, ImportDir, Journal, Purpose, Session, State, Step, beside};
 use super::lines::{self, Refused};
 use super::step;
 use crate::error::{Error, Kind, Result};
@@ -71,7 +71,7 @@ pub(super) fn carry_out(
             dir.write(journal)?;
         }
     }
-    finish(dir, journal, &carried)?;
+    finish(dir, journal, &mut carried)?;
     Ok(carried)
 }
 
@@ -169,6 +169,10 @@ fn note_failures(journal: &mut Journal, failures: &[Option<Error>], run: Run) ->
     Ok(any)
 }
 
+fn saved(session: &Session, step: &Step, copy: PathBuf) -> Saved {
+    Saved { label: session.label.clone(), path: step.path.clone(), copy }
+}
+
 /// Takes back whatever the failed sessions had changed.
 fn take_back(dir: &ImportDir, journal: &Journal, run: Run, saved: &mut Vec<Saved>) -> Result<()> {
     let failed: Vec<bool> = journal.sessions.iter().map(|session| session.failed.is_some()).collect();
@@ -189,10 +193,11 @@ fn take_back(dir: &ImportDir, journal: &Journal, run: Run, saved: &mut Vec<Saved
 }
 
 /// Removes what nobody needs any more, and closes the journal.
-fn finish(dir: &ImportDir, journal: &mut Journal, carried: &Carried) -> Result<()> {
+fn finish(dir: &ImportDir, journal: &mut Journal, carried: &mut Carried) -> Result<()> {
     for session in journal.sessions.iter().filter(|session| session.failed.is_none()) {
         for step in session.steps.iter().filter(|step| step.change != Change::Create) {
-            disk::remove(&step.aside(&journal.id))?;
+            let copy = step::forget(step, &journal.id, &|| dir.name_for_saved(step.number))?;
+            carried.saved.extend(copy.map(|copy| saved(session, step, copy)));
         }
     }
     if journal.purpose == Purpose::Import {

@@ -19,7 +19,7 @@ pub struct Committed {
     pub sessions: Vec<Outcome>,
     /// Where the old files are; `None` when none was replaced or removed, or none was to be kept.
     pub backup_dir: Option<PathBuf>,
-    /// Copies of files that somebody else wrote to while their session failed and went back.
+    /// Copies of what somebody else wrote meanwhile into files that the import changed.
     pub saved: Vec<Saved>,
 }
 
@@ -71,7 +71,7 @@ impl Transaction {
         let mut files = Vec::new();
         let mut failures = self.survey()?;
         let mut claimed = self.journal.shared.iter().map(|shared| shared.path.clone()).collect();
-        progress.begin("backing up", 0);
+        progress.begin("backing up", self.bytes_to_back_up());
         for (session, failure) in failures.iter_mut().enumerate() {
             if failure.is_some() || self.staging().dropped[session] {
                 continue;
@@ -79,7 +79,9 @@ impl Transaction {
             let claim = self.claim(session, &mut claimed);
             match claim.and_then(|()| self.prepare_session(session, progress)) {
                 Ok(written) => files.extend(written),
-                Err(error) if disk::is_full(&error) => return Err(error),
+                Err(error) if disk::is_full(&error) => {
+                    return Err(error.context(&self.journal.sessions[session].label));
+                }
                 Err(error) => *failure = Some(error),
             }
         }
@@ -108,6 +110,12 @@ impl Transaction {
         disk::sync_all(&files, &dirs)?;
         self.journal.state = State::Prepared;
         self.dir.write(&self.journal)
+    }
+
+    fn bytes_to_back_up(&self) -> u64 {
+        let steps = self.journal.sessions.iter().flat_map(|session| &session.steps);
+        let changed = steps.filter(|step| step.change != Change::Create);
+        changed.filter_map(|step| step.path.symlink_metadata().ok()).map(|meta| meta.len()).sum()
     }
 
     /// Looks at the shared files; a session whose line cannot be added fails.

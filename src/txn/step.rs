@@ -17,7 +17,7 @@ use crate::error::{Error, IoContext, Kind, Result};
 pub(super) fn is_applied(step: &Step, id: &str) -> Result<bool> {
     match step.change {
         Change::Create | Change::Replace => Ok(!disk::exists(&step.temp(id))?),
-        Change::Remove => disk::exists(&step.aside(id)),
+        Change::Remove => Ok(disk::exists(&step.aside(id))? && !are_one(&step.aside(id), &step.path)?),
     }
 }
 
@@ -34,7 +34,7 @@ pub(super) fn forward(step: &Step, id: &str, again: bool) -> Result<()> {
     }
     match step.change {
         Change::Create => match disk::rename_new(&temp, target) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => settle_link(&temp, target),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => settle(&temp, target),
             done => done.at("create", target),
         },
         Change::Replace => {
@@ -55,7 +55,14 @@ pub(super) fn forward(step: &Step, id: &str, again: bool) -> Result<()> {
                 Ok(()) => disk::rename_over(&temp, target).at("replace", target),
             }
         }
-        Change::Remove if again && (disk::exists(&aside)? || !disk::exists(target)?) => Ok(()),
+        Change::Remove if again && disk::exists(&aside)? => {
+            if are_one(&aside, target)? {
+                disk::remove(target).map(|_| ())
+            } else {
+                Ok(())
+            }
+        }
+        Change::Remove if again && !disk::exists(target)? => Ok(()),
         Change::Remove => {
             check(step)?;
             disk::rename_new(target, &aside).at("remove", target)
@@ -100,29 +107,49 @@ pub(super) fn back(step: &Step, id: &str, save: &dyn Fn() -> Result<PathBuf>) ->
             if disk::exists(&aside)? && !disk::exists(target)? {
                 disk::rename_new(&aside, target).at("restore", target)?;
             }
-            if let (Found::File(new), Found::File(found)) = (disk::look(&temp)?, disk::look(target)?)
-                && disk::same_file(&new, &found)
-            {
+            if are_one(&temp, target)? {
                 disk::remove(target)?;
             }
             disk::remove(&aside)?;
             disk::remove(&temp)?;
         }
-        Change::Remove => {}
+        Change::Remove => {
+            if are_one(&aside, target)? {
+                disk::remove(&aside)?;
+            }
+        }
     }
     Ok(saved)
 }
 
-/// A hard link stood in for a rename, and a crash came before the old name went; or the target is
-/// somebody else's.
-fn settle_link(temp: &Path, target: &Path) -> Result<()> {
-    if let (Found::File(new), Found::File(found)) = (disk::look(temp)?, disk::look(target)?)
-        && disk::same_file(&new, &found)
-    {
+/// Removes the old file for good. What a program that still had it open wrote into it meanwhile goes
+/// to a name that `save` gives, and is returned.
+///
+/// # Errors
+/// When the disk refuses; the file is still there then.
+pub(super) fn forget(step: &Step, id: &str, save: &dyn Fn() -> Result<PathBuf>) -> Result<Option<PathBuf>> {
+    let aside = step.aside(id);
+    let saved = save_if_changed(&aside, step.old.as_ref(), save)?;
+    disk::remove(&aside)?;
+    Ok(saved)
+}
+
+/// The target is there already: somebody else's, or ours from a run that was interrupted.
+fn settle(temp: &Path, target: &Path) -> Result<()> {
+    if are_one(temp, target)? {
         return disk::remove(temp).map(|_| ());
     }
     Err(Error::new(Kind::Conflict, format!("{} has appeared meanwhile", target.display()))
         .hint("look at what is there, and try again"))
+}
+
+/// Whether both are names of one file. Where the file system has no rename to a free name, a hard
+/// link stands in for it, and a crash can come before the old name goes.
+fn are_one(a: &Path, b: &Path) -> Result<bool> {
+    match (disk::look(a)?, disk::look(b)?) {
+        (Found::File(a), Found::File(b)) => Ok(disk::same_file(&a, &b)),
+        _ => Ok(false),
+    }
 }
 
 /// Refuses where the target is no longer what was backed up.

@@ -133,6 +133,7 @@ const NOTE_MARKS: &[&str] = &[
     "/bash-stderr",
     "user_shell_command",
     "/user_shell_command",
+    "/command",
     "command-name",
     "/command-name",
     "command-message",

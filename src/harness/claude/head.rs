@@ -92,16 +92,11 @@ struct Tail {
 /// When the file cannot be read.
 pub fn read(found: &Found) -> Result<Option<Head>> {
     let (first, last) = ends(&found.path)?;
-    let mut head = Head { harness: "claude".to_owned(), id: found.id.clone(), ..Head::default() };
-    let begin = beginning(&first, &mut head);
-    let tail = ending(last.as_deref().unwrap_or(&first), last.is_none());
-    if begin == Begin::Sidechain || (begin == Begin::Nothing && !tail.rows) {
-        return Ok(None);
-    }
-    let custom = tail.custom_title.clone().or_else(|| title_file(&found.path));
-    head.title = [custom, named(&first, "custom-title"), tail.ai_title.clone(), named(&first, "ai-title")]
+    let Some((mut head, mut tail)) = facts(found, &first, last.as_deref(), false) else { return Ok(None) };
+    let custom = tail.custom_title.take().or_else(|| title_file(&found.path));
+    head.title = [custom, named(&first, "custom-title"), tail.ai_title.take(), named(&first, "ai-title")]
         .into_iter()
-        .chain([tail.summary.clone(), tail.last_prompt.clone()])
+        .chain([tail.summary.take(), tail.last_prompt.take()])
         .flatten()
         .find(|title| !title.trim().is_empty())
         .or_else(|| first_prompt(&first));
@@ -115,14 +110,22 @@ pub fn read(found: &Found) -> Result<Option<Head>> {
 /// When the file cannot be read.
 pub fn read_agent(found: &Found) -> Result<Option<Head>> {
     let (first, last) = ends(&found.path)?;
-    let mut head = Head { harness: "claude".to_owned(), id: found.id.clone(), ..Head::default() };
-    let begin = beginning(&first, &mut head);
-    let tail = ending(last.as_deref().unwrap_or(&first), last.is_none());
-    if begin == Begin::Nothing && !tail.rows {
-        return Ok(None);
-    }
+    let Some((mut head, tail)) = facts(found, &first, last.as_deref(), true) else { return Ok(None) };
     take(tail, found.modified, &mut head);
     Ok(Some(head))
+}
+
+/// What the beginning and the end tell; `None` when they are of no session, or of one of a
+/// sub-agent where none is wanted.
+fn facts(found: &Found, first: &[u8], last: Option<&[u8]>, agent: bool) -> Option<(Head, Tail)> {
+    let mut head = Head { harness: "claude".to_owned(), id: found.id.clone(), ..Head::default() };
+    let begin = beginning(first, &mut head);
+    let tail = ending(last.unwrap_or(first), last.is_none());
+    match begin {
+        Begin::Sidechain if !agent => None,
+        Begin::Nothing if !tail.rows => None,
+        _ => Some((head, tail)),
+    }
 }
 
 fn take(tail: Tail, modified: SystemTime, head: &mut Head) {

@@ -130,8 +130,6 @@ pub enum Kept {
 pub struct Boundary {
     /// Its row.
     pub row: u32,
-    /// The last row before it.
-    pub before: Option<RowId>,
     /// What it kept.
     pub kept: Option<Kept>,
 }
@@ -166,6 +164,8 @@ pub struct Index {
     pub newest: Option<u32>,
     /// What could not be read.
     pub notes: Notes,
+    /// Of boundaries: the last row before them.
+    before: HashMap<u32, RowId>,
     places: HashMap<RowId, u32>,
     responses: HashMap<RowId, u32>,
     orphans: Vec<(u32, RowId)>,
@@ -207,6 +207,11 @@ impl Index {
     /// The place of a row.
     pub fn place(&self, id: RowId) -> Option<u32> {
         self.places.get(&id).copied()
+    }
+
+    /// The last row before a boundary, where it names one.
+    pub fn before(&self, boundary: u32) -> Option<u32> {
+        self.place(*self.before.get(&boundary)?)
     }
 
     /// The place of a row by its id as text.
@@ -300,8 +305,8 @@ impl Index {
         self.checkpoint.emptied = false;
         if boundary {
             self.checkpoint = Checkpoint { seen: self.checkpoint.seen, ..Checkpoint::default() };
-            let before = id_of(&envelope.logical_parent);
-            self.boundaries.push(Boundary { row: place, before, kept: kept(&envelope.compaction) });
+            self.boundaries.push(Boundary { row: place, kept: kept(&envelope.compaction) });
+            self.before.extend(id_of(&envelope.logical_parent).map(|before| (place, before)));
         }
     }
 
@@ -380,7 +385,7 @@ impl Index {
 
     /// Hangs what hangs on a progress row on the first other row above it, as the program does.
     fn skip_progress(&mut self) {
-        const MOST: usize = 10_000;
+        const MOST: usize = 1_000;
         for place in 0..self.rows.len() {
             let mut parent = self.rows[place].parent;
             let mut steps = 0;

@@ -40,6 +40,9 @@ pub mod tree;
 pub mod window;
 pub mod write;
 
+#[cfg(test)]
+mod tests;
+
 static INFO: Info = Info {
     id: "claude",
     name: "Claude Code",

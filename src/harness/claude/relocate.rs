@@ -243,7 +243,7 @@ impl<'t> Mover<'t> {
 
     fn directory(&mut self, record: &[u8], value: Raw<'_>) {
         let Some(value) = value.0 else { return };
-        if !self.last.as_ref().is_some_and(|(old, _)| old == value.get()) {
+        if self.last.as_ref().is_none_or(|(old, _)| old != value.get()) {
             let old = serde_json::from_str::<Text<'_>>(value.get()).unwrap_or_default();
             let new = old.get().and_then(|old| {
                 let own = self.target.source.cwd.as_deref() == Some(old);

@@ -4,7 +4,7 @@
 //! good. So everything that it is known to refuse is put into another form here.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -280,7 +280,8 @@ pub fn tool_name(name: &str) -> Cow<'_, str> {
 /// are calls of their own, so they count as the same id here.
 #[derive(Debug, Default)]
 pub struct CallIds {
-    used: HashSet<u64>,
+    /// Ids, and the last number that was put behind each.
+    used: HashMap<u64, u64>,
     /// What ids would be the parts of, if they were parts.
     batches: HashSet<u64>,
 }
@@ -290,11 +291,12 @@ impl CallIds {
     pub fn next(&mut self, id: &str) -> String {
         let base = call_id(id).into_owned();
         let mut id = base.clone();
-        let mut number = 1;
+        let mut number = self.used.get(&hash(&base)).copied().unwrap_or(1);
         while !self.take(&id) {
             number += 1;
             id = format!("{base}-{number}");
         }
+        self.used.insert(hash(&base), number);
         id
     }
 
@@ -303,11 +305,11 @@ impl CallIds {
             .rsplit_once('_')
             .filter(|(_, part)| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()));
         let batch = batch.map(|(batch, _)| hash(batch));
-        let same = |id: &u64| self.used.contains(id);
+        let same = |id: &u64| self.used.contains_key(id);
         if self.batches.contains(&hash(id)) || same(&hash(id)) || batch.as_ref().is_some_and(same) {
             return false;
         }
-        self.used.insert(hash(id));
+        self.used.insert(hash(id), 1);
         self.batches.extend(batch);
         true
     }

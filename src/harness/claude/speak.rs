@@ -49,10 +49,13 @@ enum Held {
     Shell(String),
 }
 
-#[derive(Clone, Copy)]
+/// The last call of an id.
+#[derive(Default)]
 struct Call {
-    /// How often its id was used.
-    uses: u32,
+    /// The id that it was delivered with, where that is another.
+    alias: Option<String>,
+    /// The last number that an alias got.
+    number: u64,
     answered: bool,
 }
 
@@ -301,16 +304,25 @@ impl<'s> Speaker<'s> {
         let input = block.input.0.map_or("{}", |raw| raw.get());
         let row = tool::find(TOOLS, name);
         let id = block.id.get().unwrap_or_default();
-        let mut call_id = Cow::Borrowed(id);
-        let call = self.calls.entry(hash(id)).or_insert(Call { uses: 0, answered: true });
-        if call.uses > 0 {
-            call_id = Cow::Owned(renamed(id, call.uses));
-            self.notes.add("call.renamed", "two tool calls had the same id");
-            if !call.answered {
+        let mut call = Call::default();
+        if let Some(earlier) = self.calls.get(&hash(id)) {
+            if !earlier.answered {
                 self.notes.add("call.unanswered", "a tool call has no result");
             }
+            self.notes.add("call.renamed", "two tool calls had the same id");
+            call.number = earlier.number.max(1);
+            let alias = loop {
+                call.number += 1;
+                let alias = format!("{id}-{}", call.number);
+                if !self.calls.contains_key(&hash(&alias)) {
+                    break alias;
+                }
+            };
+            self.calls.insert(hash(&alias), Call { answered: true, ..Call::default() });
+            call.alias = Some(alias);
         }
-        *call = Call { uses: call.uses + 1, answered: false };
+        let call_id = Cow::Owned(call.alias.clone().unwrap_or_else(|| id.to_owned()));
+        self.calls.insert(hash(id), call);
         let kind = EventKind::ToolCall {
             call_id,
             tool: row.map_or(ToolKind::Other, |row| row.kind),
@@ -332,8 +344,8 @@ impl<'s> Speaker<'s> {
             }
             Some(call) => {
                 call.answered = true;
-                if call.uses > 1 {
-                    call_id = Cow::Owned(renamed(id, call.uses - 1));
+                if let Some(alias) = &call.alias {
+                    call_id = Cow::Owned(alias.clone());
                 }
             }
             None => self.notes.add("result.orphan", "a tool result answers no call"),
@@ -415,10 +427,6 @@ record! {
 fn has_shape(row: &ToolName, input: &str) -> bool {
     !row.arguments.is_empty()
         && parse_prefix::<ShellInput<'_>>(input.as_bytes()).is_ok_and(|input| input.command.0.is_some())
-}
-
-fn renamed(id: &str, uses: u32) -> String {
-    format!("{id}-{}", u64::from(uses) + 1)
 }
 
 fn hash(id: &str) -> u64 {

@@ -85,8 +85,7 @@ impl<'i> Tree<'i> {
         if parent != NONE {
             return Some(parent);
         }
-        let boundary = self.index.boundaries.iter().find(|boundary| boundary.row == place)?;
-        self.index.place(boundary.before?)
+        self.index.before(place)
     }
 
     fn places(&self) -> impl Iterator<Item = u32> + use<> {
@@ -298,16 +297,44 @@ impl<'i> Tree<'i> {
                 talked_on[parent as usize] |= self.row(place).talks();
             }
         }
+        let talking = self.all_talking();
         let mut leaves = Vec::new();
         for place in self.places() {
             let last = !hung_on[place as usize] && !self.gone[place as usize];
-            if let (true, Some(leaf)) = (last, self.talking(place))
-                && !std::mem::replace(&mut talked_on[leaf as usize], true)
-            {
+            let leaf = talking[place as usize];
+            if last && leaf != NONE && !std::mem::replace(&mut talked_on[leaf as usize], true) {
                 leaves.push(leaf);
             }
         }
         leaves
+    }
+
+    /// [`Self::talking`] of every row.
+    fn all_talking(&self) -> Vec<u32> {
+        let mut found = vec![NONE; self.parent.len()];
+        let mut seen = vec![false; self.parent.len()];
+        let mut way = Vec::new();
+        for start in self.places() {
+            let mut at = Some(start);
+            let mut talking = NONE;
+            while let Some(place) = at {
+                if self.row(place).talks() {
+                    talking = place;
+                    break;
+                }
+                if std::mem::replace(&mut seen[place as usize], true) {
+                    talking = found[place as usize];
+                    break;
+                }
+                way.push(place);
+                at = self.parent(place);
+            }
+            found[start as usize] = talking;
+            for place in way.drain(..) {
+                found[place as usize] = talking;
+            }
+        }
+        found
     }
 
     /// The way from the root to `leaf`.

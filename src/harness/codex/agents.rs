@@ -44,45 +44,57 @@ impl Child {
     }
 }
 
-/// All sub-agents below the thread `root`, the oldest first.
-///
-/// # Errors
-/// When the store cannot be read.
-pub fn find(home: &Path, root: &str) -> Result<Vec<Child>> {
-    let mut newest: HashMap<String, Rollout> = HashMap::new();
-    locate::rollouts(home, &mut |rollout, _| {
-        let id = rollout.name().thread;
-        if id == root || (is_timed(id) && is_timed(root) && id < root) {
-            return;
+/// The sub-agents of a store.
+#[derive(Debug, Default)]
+pub struct Agents(Vec<Child>);
+
+impl Agents {
+    /// Searches the store: all of it, or only what cannot be older than the thread `since`.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn search(home: &Path, since: Option<&str>) -> Result<Self> {
+        let is_older = |id: &str, root: &str| id == root || (is_timed(id) && is_timed(root) && id < root);
+        let mut newest: HashMap<String, Rollout> = HashMap::new();
+        locate::rollouts(home, &mut |rollout, _| {
+            let id = rollout.name().thread;
+            if since.is_some_and(|root| is_older(id, root)) {
+                return;
+            }
+            match newest.get(id) {
+                Some(other) if locate::rank(other) >= locate::rank(&rollout) => {}
+                _ => drop(newest.insert(id.to_owned(), rollout)),
+            }
+        })?;
+        let mut children = Vec::new();
+        for rollout in newest.into_values() {
+            if let Some(meta) = subagent(&rollout.path)? {
+                children.push(Child { path: rollout.path, meta });
+            }
         }
-        match newest.get(id) {
-            Some(other) if locate::rank(other) >= locate::rank(&rollout) => {}
-            _ => drop(newest.insert(id.to_owned(), rollout)),
-        }
-    })?;
-    let mut candidates = Vec::new();
-    for rollout in newest.into_values() {
-        if let Some(meta) = subagent(&rollout.path)? {
-            candidates.push(Child { path: rollout.path, meta });
-        }
+        children.sort_by(|one, other| one.path.file_name().cmp(&other.path.file_name()));
+        Ok(Self(children))
     }
-    let mut family: HashSet<String> = HashSet::from([root.to_owned()]);
-    let mut children = Vec::new();
-    loop {
-        let is_ours = |child: &Child| {
-            let of = |id: &Option<String>| id.as_ref().is_some_and(|id| family.contains(id));
-            of(&child.meta.parent) || of(&child.meta.session_id)
-        };
-        let (ours, others): (Vec<_>, Vec<_>) = candidates.into_iter().partition(is_ours);
-        if ours.is_empty() {
-            break;
+
+    /// All below the thread `root`, theirs included, the oldest first.
+    pub fn below(&self, root: &str) -> Vec<&Child> {
+        let mut family: HashSet<&str> = HashSet::from([root]);
+        let mut children: Vec<&Child> = self.0.iter().filter(|child| child.meta.id != root).collect();
+        loop {
+            let of = |id: &Option<String>| id.as_deref().is_some_and(|id| family.contains(id));
+            let is_new = |child: &&&Child| {
+                !family.contains(child.meta.id.as_str())
+                    && (of(&child.meta.parent) || of(&child.meta.session_id))
+            };
+            let new: Vec<&str> = children.iter().filter(is_new).map(|child| child.meta.id.as_str()).collect();
+            if new.is_empty() {
+                break;
+            }
+            family.extend(new);
         }
-        family.extend(ours.iter().map(|child| child.meta.id.clone()));
-        children.extend(ours);
-        candidates = others;
+        children.retain(|child| family.contains(child.meta.id.as_str()));
+        children
     }
-    children.sort_by(|one, other| one.path.file_name().cmp(&other.path.file_name()));
-    Ok(children)
 }
 
 /// Whether an id begins with a time: UUID version 7, which Codex gives to every thread since 0.40.
@@ -92,16 +104,30 @@ fn is_timed(id: &str) -> bool {
 
 /// The first record of a rollout, if it is a sub-agent's.
 fn subagent(path: &Path) -> Result<Option<Meta>> {
-    let mut prefix = Vec::new();
     if locate::is_packed(path) {
         return Ok(Start::open(path)?.meta()?.filter(|meta| meta.subagent));
     }
-    File::open(path).at("open", path)?.take(PREFIX).read_to_end(&mut prefix).at("read", path)?;
+    let prefix = prefix(path)?;
     if memchr::memmem::find(&prefix, b"subagent").is_none() {
         return Ok(None);
     }
-    let line = memchr::memchr(b'\n', &prefix).map_or(prefix.as_slice(), |end| &prefix[..end]);
-    Ok(Meta::read(line).filter(|meta| meta.subagent))
+    Ok(meta(&prefix).filter(|meta| meta.subagent))
+}
+
+/// The directory of a rollout that is not packed, from its first bytes.
+pub fn cwd(path: &Path) -> Option<String> {
+    meta(&prefix(path).ok()?)?.cwd
+}
+
+fn prefix(path: &Path) -> Result<Vec<u8>> {
+    let mut prefix = Vec::with_capacity(PREFIX as usize);
+    File::open(path).at("open", path)?.take(PREFIX).read_to_end(&mut prefix).at("read", path)?;
+    Ok(prefix)
+}
+
+fn meta(prefix: &[u8]) -> Option<Meta> {
+    let line = memchr::memchr(b'\n', prefix).map_or(prefix, |end| &prefix[..end]);
+    Meta::read(line)
 }
 
 /// Which call of a thread started which sub-agent: `(thread of the sub-agent, call id)`.

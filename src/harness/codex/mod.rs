@@ -77,8 +77,24 @@ impl Harness for Codex {
         head::head(&locate::home(env), found)
     }
 
+    fn may_be_in(&self, found: &Found, dir: &Path) -> bool {
+        agents::cwd(&found.path).is_none_or(|cwd| Path::new(&cwd).starts_with(dir))
+    }
+
     fn open(&self, env: &Env, found: &Found) -> Result<NativeSession> {
         open::open(&locate::home(env), found)
+    }
+
+    fn open_all(&self, env: &Env, found: &[&Found]) -> Vec<Result<NativeSession>> {
+        if let [one] = found {
+            return vec![self.open(env, one)];
+        }
+        // Sub-agents are found by searching the store, which is the same work for one and for all.
+        let home = locate::home(env);
+        match agents::Agents::search(&home, None) {
+            Ok(agents) => found.iter().map(|found| open::open_with(&home, found, &agents)).collect(),
+            Err(_) => found.iter().map(|found| self.open(env, found)).collect(),
+        }
     }
 
     fn read(&self, payload: &dyn Payload, file: usize, view: View, sink: &mut dyn Sink) -> Result<Notes> {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Seek, Write};
 use std::path::Path;
 
-use super::agents::{self, Child};
+use super::agents::{self, Agents, Child};
 use super::head::{self, Start};
 use super::locate::{self, Name};
 use super::segments::{self, Chain};
@@ -23,13 +23,22 @@ const NOWHERE: &str = "the temporary directory";
 /// # Errors
 /// When it is no rollout, or continues one that is missing, or cannot be read.
 pub fn open(home: &Path, found: &Found) -> Result<NativeSession> {
+    let agents = Agents::search(home, Some(&found.id))?;
+    open_with(home, found, &agents)
+}
+
+/// As [`open`], with the sub-agents of the store at hand.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(home: &Path, found: &Found, agents: &Agents) -> Result<NativeSession> {
     let head = head::head(home, found)?.ok_or_else(|| {
         Error::new(Kind::Unsupported, format!("{} is no Codex session", found.path.display()))
     })?;
     let mut session = Session { home, files: Files::default(), notes: Notes::default() };
     session.add(&found.path, &found.id, None, head.updated)?;
     if head.parent.is_none() {
-        session.add_children(&found.id)?;
+        session.add_children(agents.below(&found.id))?;
     }
     session.add_name(&found.id)?;
     if Start::open(&found.path)?.meta()?.is_some_and(|meta| meta.credentials) {
@@ -86,8 +95,7 @@ impl Session<'_> {
         Ok(whole)
     }
 
-    fn add_children(&mut self, root: &str) -> Result<()> {
-        let children = agents::find(self.home, root)?;
+    fn add_children(&mut self, children: Vec<&Child>) -> Result<()> {
         if children.is_empty() {
             return Ok(());
         }
@@ -100,7 +108,7 @@ impl Session<'_> {
         }
         for child in children {
             let agent = Agent { call_id: spawns.remove(&child.meta.id), ..child.agent() };
-            let modified = modified(&child)?;
+            let modified = modified(child)?;
             if let Err(error) = self.add(&child.path, &child.meta.id, Some(agent), modified) {
                 self.notes.add("subagent.unreadable", error.to_string());
             }
@@ -114,12 +122,11 @@ impl Session<'_> {
         let Some(line) = index::line(self.home, id)?.filter(|line| index::name(line).is_some()) else {
             return Ok(());
         };
-        let mut file = tempfile::tempfile().at("write to", Path::new(NOWHERE))?;
-        writeln!(file, "{line}").at("write to", Path::new(NOWHERE))?;
-        let (source, size) = measured(file)?;
+        let bytes = format!("{line}\n").into_bytes();
+        let size = bytes.len() as u64;
         let meta =
             FileMeta { role: Role::Attachment, path: index::FILE.into(), size, modified: None, agent: None };
-        self.files.push(meta, source);
+        self.files.push(meta, Source::Bytes(bytes));
         Ok(())
     }
 }

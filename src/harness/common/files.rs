@@ -14,6 +14,8 @@ pub enum Source {
     Path(PathBuf),
     /// This file, which has no name (an unpacked or joined copy in the temporary directory).
     Anonymous(File),
+    /// These few bytes.
+    Bytes(Vec<u8>),
 }
 
 /// A payload made of files.
@@ -56,6 +58,7 @@ impl Payload for Files {
                 let path = Path::new(&meta.path);
                 (file.try_clone().at("open", path)?, path)
             }
+            Source::Bytes(bytes) => return Ok(Box::new(io::Cursor::new(bytes.as_slice()))),
         };
         let prefix = Prefix { file, position: 0, length: meta.size, path: path.to_owned() };
         Ok(Box::new(prefix))

@@ -246,11 +246,14 @@ fn stage(
     Ok(done)
 }
 
+/// What a later import needs to recognise a conversion; a session's own bytes speak for themselves.
 fn about(plan: &Planned<'_>) -> serde_json::Value {
+    if plan.from.map(|from| from.info().id) == plan.to.map(|to| to.info().id) {
+        return serde_json::Value::Null;
+    }
     let origin = Origin {
         source: plan.session.head.clone().into_owned(),
         files: plan.session.payload.files().to_vec(),
-        cwd: plan.destination.as_ref().map(|destination| destination.cwd.clone()).unwrap_or_default(),
     };
     serde_json::to_value(origin).unwrap_or_default()
 }

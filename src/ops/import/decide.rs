@@ -188,8 +188,6 @@ pub struct Origin {
     pub source: Head,
     /// The files it had then.
     pub files: Vec<FileMeta>,
-    /// Where it went.
-    pub cwd: PathBuf,
 }
 
 impl Here {

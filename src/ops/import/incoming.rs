@@ -8,7 +8,7 @@ use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::harness::NativeSession;
 use crate::model::{Head, Payload};
-use crate::ops::select::Selected;
+use crate::ops::select::{self, Selected};
 
 /// Sessions that are to be imported, and the machine they come from.
 pub struct Incoming<'a> {
@@ -58,11 +58,10 @@ impl<'a> Incoming<'a> {
     pub fn from_here(env: &Env, chosen: &[Selected]) -> Result<Self> {
         let mut warnings = Vec::new();
         let mut sessions = Vec::with_capacity(chosen.len());
-        for one in chosen {
-            let name = format!("{}:{}", one.harness.info().id, one.found.id);
-            let NativeSession { head, payload, notes } =
-                one.harness.open(env, &one.found).map_err(|error| error.context(&name))?;
-            warnings.extend(notes.iter().map(|(_, _, detail)| format!("{name}: {detail}")));
+        let chosen: Vec<&Selected> = chosen.iter().collect();
+        for NativeSession { head, payload, notes } in select::open_all(env, &chosen)? {
+            warnings
+                .extend(notes.iter().map(|(_, _, detail)| format!("{}:{}: {detail}", head.harness, head.id)));
             sessions.push(Session { head: Cow::Owned(head), repo: None, payload });
         }
         let home = env.home().to_string_lossy().into_owned();

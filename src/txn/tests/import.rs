@@ -1,3 +1,5 @@
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::*;
 use crate::error::Kind;
 
@@ -114,6 +116,24 @@ fn a_file_that_changes_meanwhile_is_not_replaced() {
         assert_eq!(after, before, "{change}");
         assert_eq!(machine.state_files(), ["lock"], "nothing was imported: {change}");
     }
+}
+
+#[test]
+fn what_a_program_writes_into_the_old_file_is_kept() {
+    let machine = Machine::new();
+    let path = machine.old("f", "old\n");
+    let open = fs::File::options().append(true).open(&path).unwrap();
+    let plans = vec![plan("x:1", [replace(path.clone())])];
+    let transaction = machine.begin("A", plans.clone()).unwrap();
+    stage_all(&transaction, &plans);
+    let write = || std::io::Write::write_all(&mut &open, b"late\n").unwrap();
+    let committed = transaction.commit(&AtEnd(AtomicBool::new(false), &write)).unwrap();
+    assert_eq!(applied(&committed), [true]);
+    assert_eq!(machine.text("f"), "x:1 0");
+    assert_eq!((committed.saved[0].label.as_str(), &committed.saved[0].path), ("x:1", &path));
+    assert_eq!(fs::read_to_string(&committed.saved[0].copy).unwrap(), "old\nlate\n");
+    machine.undo("A").unwrap();
+    assert_eq!(machine.text("f"), "old\n");
 }
 
 #[test]
@@ -320,4 +340,19 @@ impl crate::progress::Progress for AtBegin<'_> {
     }
     fn advance(&self, _bytes: u64) {}
     fn end(&self) {}
+}
+
+/// Does something when the sessions are in place.
+struct AtEnd<'a>(AtomicBool, &'a (dyn Fn() + Sync));
+
+impl crate::progress::Progress for AtEnd<'_> {
+    fn begin(&self, task: &str, _total: u64) {
+        self.0.store(task.starts_with("putting"), Ordering::Relaxed);
+    }
+    fn advance(&self, _bytes: u64) {}
+    fn end(&self) {
+        if self.0.load(Ordering::Relaxed) {
+            (self.1)();
+        }
+    }
 }

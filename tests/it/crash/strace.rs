@@ -37,11 +37,12 @@ pub enum Exit {
 pub const ARGUMENTS: [&str; 5] = ["-f", "-y", "-s", "0", "-q"];
 
 /// Runs `crash::driver` with a scenario under strace with these arguments.
-fn run(scenario: &str, root: &Path, arguments: &[&str]) -> ExitStatus {
+fn run(scenario: &str, root: &Path, arguments: &[&str], injections: &[&str]) -> ExitStatus {
     let driver = std::env::current_exe().unwrap();
     Command::new("strace")
         .args(ARGUMENTS)
         .args(arguments)
+        .args(injections.iter().map(|injection| format!("-einject={injection}")))
         .arg(driver)
         .args(["--exact", "crash::driver", "--nocapture", "--test-threads", "1"])
         .env("HOLDALL_CRASH", scenario)
@@ -55,16 +56,15 @@ fn run(scenario: &str, root: &Path, arguments: &[&str]) -> ExitStatus {
         .expect("these tests need strace: apt install strace")
 }
 
-/// Runs a scenario with an injection, such as `rename:signal=KILL:when=3`.
-pub fn inject(scenario: &str, root: &Path, injection: &str) -> Exit {
-    let inject = format!("inject={injection}");
-    let call = injection.split(':').next().unwrap();
-    let trace = format!("trace={call}");
-    let status = run(scenario, root, &["-o", "/dev/null", "-e", &trace, "-e", &inject]);
+/// Runs a scenario with injections, such as `rename:signal=KILL:when=3`.
+pub fn inject(scenario: &str, root: &Path, injections: &[&str]) -> Exit {
+    let calls: Vec<&str> = injections.iter().map(|injection| injection.split(':').next().unwrap()).collect();
+    let trace = format!("trace={}", calls.join(","));
+    let status = run(scenario, root, &["-o", "/dev/null", "-e", &trace], injections);
     match status.code() {
         Some(code) => Exit::Code(code),
         None if status.signal() == Some(9) => Exit::Killed,
-        None => panic!("{scenario} with {injection} ended with {status}"),
+        None => panic!("{scenario} with {injections:?} ended with {status}"),
     }
 }
 
@@ -83,11 +83,11 @@ pub struct Call {
     pub reads: bool,
 }
 
-/// Runs a scenario undisturbed and returns its exit code and its calls.
-pub fn record(scenario: &str, root: &Path) -> (i32, Vec<Call>) {
+/// Runs a scenario, with nothing but these injections, and returns its exit code and its calls.
+pub fn record(scenario: &str, root: &Path, injections: &[&str]) -> (i32, Vec<Call>) {
     let log = root.join("strace.log");
     let trace = format!("trace={CALLS},statx,stat");
-    let status = run(scenario, root, &["-o", log.to_str().unwrap(), "-e", &trace]);
+    let status = run(scenario, root, &["-o", log.to_str().unwrap(), "-e", &trace], injections);
     let text = std::fs::read_to_string(&log).expect("strace writes a log; does this system allow ptrace?");
     std::fs::remove_file(&log).unwrap();
     let mut threads = BTreeMap::<&str, Vec<Call>>::new();
