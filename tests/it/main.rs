@@ -8,6 +8,7 @@ mod crash;
 mod import;
 mod kill;
 mod moves;
+mod odd;
 mod real;
 #[path = "../support/mod.rs"]
 mod support;
