@@ -136,7 +136,7 @@ fn texts<'v>(old: &'v Value, new: &'v Value, place: &str, each: &mut dyn FnMut(&
 /// none of them may still be what it was.
 fn compare(harness: &str, file: &File, moved: bool) -> BTreeMap<String, usize> {
     let mut changes = BTreeMap::new();
-    if !Path::new(&file.name).extension().is_some_and(|end| end == "jsonl") {
+    if Path::new(&file.name).extension().is_none_or(|end| end != "jsonl") {
         assert!(file.packed == file.here, "{} is no transcript and has changed", file.name);
         return changes;
     }
