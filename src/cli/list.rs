@@ -108,7 +108,11 @@ fn cut_front(path: &str, width: usize) -> String {
 }
 
 fn terminal_width(ui: &Ui) -> Option<usize> {
-    if ui.is_terminal() { comfy_table::Table::new().width().map(usize::from) } else { None }
+    if ui.is_terminal() {
+        terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))
+    } else {
+        None
+    }
 }
 
 /// For each session, the shortest prefix of its id that is unique among those listed.

@@ -108,6 +108,9 @@ pub struct Layout {
     pub files: Vec<OutFile>,
     /// Lines in files that the harness shares between its sessions.
     pub lines: Vec<OutLine>,
+    /// Files that the harness derived from the session that is there, absolute: they have to go when
+    /// it changes.
+    pub stale: Vec<PathBuf>,
     /// What the user should know, such as a directory that the target could not resume in.
     pub warnings: Vec<String>,
 }

@@ -174,7 +174,7 @@ fn saved(session: &Session, step: &Step, copy: PathBuf) -> Saved {
 }
 
 /// Takes back whatever the failed sessions had changed.
-fn take_back(dir: &ImportDir, journal: &Journal, run: Run, saved: &mut Vec<Saved>) -> Result<()> {
+fn take_back(dir: &ImportDir, journal: &Journal, run: Run, copies: &mut Vec<Saved>) -> Result<()> {
     let failed: Vec<bool> = journal.sessions.iter().map(|session| session.failed.is_some()).collect();
     for number in 0..journal.shared.len() {
         change_lines(journal, number, &failed, Way::Back, run).map_err(|refused| refused.error)?;
@@ -182,11 +182,7 @@ fn take_back(dir: &ImportDir, journal: &Journal, run: Run, saved: &mut Vec<Saved
     for session in journal.sessions.iter().filter(|session| session.failed.is_some()) {
         for step in session.steps.iter().rev() {
             let copy = step::back(step, &journal.id, &|| dir.name_for_saved(step.number))?;
-            saved.extend(copy.map(|copy| Saved {
-                label: session.label.clone(),
-                path: step.path.clone(),
-                copy,
-            }));
+            copies.extend(copy.map(|copy| saved(session, step, copy)));
         }
     }
     Ok(())
@@ -228,6 +224,22 @@ pub(super) fn abandon(dir: &ImportDir, journal: &mut Journal) -> Result<()> {
     }
     prune(&mut journal.dirs);
     dir.remove(journal.purpose)
+}
+
+/// Abandons a journal that could not be brought to state `prepared`. What cannot be removed now is
+/// removed the next time.
+pub(super) fn withdraw(dir: &ImportDir, journal: &mut Journal) {
+    // Should it say "prepared" all the same, it must not any more: nothing is there to put in place.
+    journal.state = State::Staging;
+    let _ = dir.write(journal);
+    let _ = abandon(dir, journal);
+}
+
+/// Says that the work is not lost, only not at its end.
+pub(super) fn unfinished(error: Error, what: &str) -> Error {
+    disk::advise(error, "what is left to do is done then")
+        .context(format!("{what} could not be brought to an end"))
+        .hint("the next import or undo goes on with it, before anything else")
 }
 
 /// Removes the directories that are empty, and forgets them.

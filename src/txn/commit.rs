@@ -39,14 +39,12 @@ impl Transaction {
     ///
     /// # Errors
     /// When nothing could be changed; or, with a message that says so, when the changes could not
-    /// be brought to an end: the next import, undo or [`super::recover`] does that.
+    /// be brought to an end: the next import, undo or [`super::recover()`] does that.
     pub fn commit(mut self, progress: &dyn Progress) -> Result<Committed> {
         let mut outcomes: Vec<Outcome> = Vec::new();
         if let Err(error) = self.prepare(progress, &mut outcomes) {
-            // Should the journal say "prepared" all the same, it must not any more.
-            self.journal.state = State::Staging;
-            let _ = self.dir.write(&self.journal);
-            let _ = self.give_up();
+            self.open = false;
+            carry::withdraw(&self.dir, &mut self.journal);
             return Err(nothing_changed(error));
         }
         if self.journal.sessions.is_empty() {
@@ -54,8 +52,8 @@ impl Transaction {
             return Ok(Committed { sessions: outcomes, backup_dir: None, saved: Vec::new() });
         }
         self.open = false;
-        let carried =
-            carry::carry_out(&self.dir, &mut self.journal, Run::First, progress).map_err(unfinished)?;
+        let carried = carry::carry_out(&self.dir, &mut self.journal, Run::First, progress)
+            .map_err(|error| carry::unfinished(error, "the import"))?;
         let mut failures = carried.failures.into_iter();
         for outcome in outcomes.iter_mut().filter(|outcome| matches!(outcome, Outcome::Applied)) {
             if let Some(Some(error)) = failures.next() {
@@ -209,11 +207,4 @@ impl Transaction {
         }
         Ok(files)
     }
-}
-
-/// Says that the work is not lost, only not at its end.
-fn unfinished(error: Error) -> Error {
-    disk::advise(error, "what is left to do is done then")
-        .context("the import could not be brought to an end")
-        .hint("the next holdall import or undo goes on with it, before anything else")
 }

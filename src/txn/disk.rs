@@ -146,15 +146,15 @@ pub(super) fn missing_parents(path: &Path) -> Vec<PathBuf> {
     missing
 }
 
-/// Makes `path` and all that is missing above it, and returns what it made, the uppermost first.
-pub(super) fn make_dirs(path: &Path) -> Result<Vec<PathBuf>> {
-    let mut made = Vec::new();
+/// Makes `path` and all that is missing above it. `made` gets what it made, the uppermost first,
+/// also when it fails half-way.
+pub(super) fn make_dirs(path: &Path, made: &mut impl Extend<PathBuf>) -> Result<()> {
     for dir in missing_parents(&path.join("x")) {
         if make_dir(&dir).at("make the directory", &dir)? {
-            made.push(dir);
+            made.extend([dir]);
         }
     }
-    Ok(made)
+    Ok(())
 }
 
 /// Gives `from` the name `to`, which must be free (`AlreadyExists` otherwise).

@@ -12,7 +12,7 @@ use crate::model::{Time, time};
 /// An import, as its journal has it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Import {
-    /// Its name, for [`super::undo`].
+    /// Its name, for [`super::undo()`].
     pub id: String,
     /// When it was made.
     pub created: Time,
@@ -34,7 +34,7 @@ pub struct Import {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ImportState {
-    /// It, or its undo, was interrupted; [`super::recover`] goes on with it.
+    /// It, or its undo, was interrupted; [`super::recover()`] goes on with it.
     Interrupted,
     /// It is in place.
     Done,

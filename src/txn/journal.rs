@@ -208,8 +208,21 @@ impl ImportDir {
         Self { path: imports_dir(state_dir).join(id) }
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// Makes it, durably.
+    ///
+    /// # Errors
+    /// [`Kind::Conflict`] when there is an import of this name, and when the disk refuses.
+    pub(super) fn make(&self) -> Result<()> {
+        let above: Vec<&Path> = self.path.ancestors().skip(1).take(2).collect();
+        above.first().map_or(Ok(()), |imports| disk::make_dirs(imports, &mut Vec::new()))?;
+        if !disk::make_dir(&self.path).at("make the directory", &self.path)? {
+            return Err(Error::new(
+                Kind::Conflict,
+                format!("there is an import {} already", self.path.display()),
+            )
+            .hint("try again: every import gets a name of its own"));
+        }
+        above.into_iter().try_for_each(disk::sync_dir)
     }
 
     pub(super) fn backups(&self) -> PathBuf {

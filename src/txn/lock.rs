@@ -39,7 +39,7 @@ impl StateLock {
     }
 
     fn take_within(state_dir: &Path, patience: Duration) -> Result<Self> {
-        disk::make_dirs(state_dir)?;
+        disk::make_dirs(state_dir, &mut Vec::new())?;
         let path = state_dir.join("lock");
         let file = disk::open_lock(&path).at("open", &path)?;
         if wait(&file, patience).at("lock", &path)? {
@@ -133,10 +133,14 @@ mod tests {
             move || HarnessLock::take(&path)
         });
         thread::sleep(Duration::from_millis(60));
-        first.remove_if_made(false).unwrap();
-        let second = waiting.join().unwrap().unwrap();
-        assert!(path.exists());
-        second.remove_if_made(true).unwrap();
+        disk::remove(&path).unwrap();
+        let second = HarnessLock::take(&path).unwrap();
+        drop(first);
+        thread::sleep(Duration::from_millis(60));
+        assert!(!waiting.is_finished(), "it holds a file that nobody else looks at");
+        drop(second);
+        let third = waiting.join().unwrap().unwrap();
+        third.remove_if_made(true).unwrap();
         assert!(!path.exists());
     }
 

@@ -5,33 +5,33 @@
 //! that no plan names; and an import can be taken back to the byte.
 //!
 //! - [`plan`]: what is to be changed
-//! - [`stage`]: everything is written beside its place
-//! - [`commit`]: backups, the point of no return
+//! - `stage`: everything is written beside its place
+//! - `commit`: backups, the point of no return
 //! - `carry`: puts a prepared journal in place, forwards and back
 //! - `step`: one change of one file
 //! - `lines`: lines in files that sessions share
-//! - [`recover`]: what an interrupted run left
-//! - [`undo`]: takes an import back
-//! - [`history`]: what was imported
-//! - [`export`]: one file that appears whole or not at all
+//! - `recover`: what an interrupted run left
+//! - `undo`: takes an import back
+//! - `history`: what was imported
+//! - `export`: one file that appears whole or not at all
 //! - [`scratch`]: files that nobody relies on
 //! - `journal`, `lock`, `content`, `disk`: what these stand on
 
 mod carry;
-pub mod commit;
+mod commit;
 mod content;
 mod disk;
-pub mod export;
-pub mod history;
+mod export;
+mod history;
 mod journal;
 mod lines;
 mod lock;
 pub mod plan;
-pub mod recover;
+mod recover;
 pub mod scratch;
-pub mod stage;
+mod stage;
 mod step;
-pub mod undo;
+mod undo;
 
 pub use carry::Saved;
 pub use commit::{Committed, Outcome};

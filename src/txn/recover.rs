@@ -91,13 +91,12 @@ fn resume(dir: &ImportDir, purpose: Purpose) -> Result<Option<Recovered>> {
     };
     let labels: Vec<String> = journal.sessions.iter().map(|session| session.label.clone()).collect();
     let import_id = journal.id.clone();
+    let unfinished = |error| carry::unfinished(error, &format!("the interrupted import {import_id}"));
     if journal.state == State::Staging {
-        carry::abandon(dir, &mut journal)?;
+        carry::abandon(dir, &mut journal).map_err(unfinished)?;
         let (sessions, failed, saved) = (Vec::new(), Vec::new(), Vec::new());
         return Ok(Some(Recovered { import_id, how: discarded, sessions, failed, saved }));
     }
-    let unfinished =
-        |error: Error| error.context(format!("cannot finish the interrupted import {import_id}"));
     let carried = carry::carry_out(dir, &mut journal, Run::Again, &Silent).map_err(unfinished)?;
     let mut sessions = Vec::new();
     let mut failed = Vec::new();

@@ -25,7 +25,7 @@ pub struct Meta {
     pub created: Time,
     /// The program and its version, such as `holdall 0.1.0`.
     pub tool: String,
-    /// Whether files that are replaced or removed are kept for [`super::undo`]. Without it the
+    /// Whether files that are replaced or removed are kept for [`super::undo()`]. Without it the
     /// import is as safe, but such a file cannot be brought back afterwards.
     pub backup: bool,
 }
@@ -89,16 +89,11 @@ impl Transaction {
         journal.backup = meta.backup;
         let places = enter(&mut journal, plans)?;
 
-        let lock = StateLock::take(state_dir)?;
+        let lock = StateLock::take(state_dir).map_err(nothing_changed)?;
         recover::all(state_dir)?;
         journal.dirs = missing_dirs(&journal);
         let dir = ImportDir::new(state_dir, import_id);
-        let imports = journal::imports_dir(state_dir);
-        disk::make_dirs(&imports)?;
-        if !disk::make_dir(dir.path()).at("make the directory", dir.path())? {
-            return Err(Error::new(Kind::Conflict, format!("there is an import {import_id} already"))
-                .hint("try again: every import gets a name of its own"));
-        }
+        dir.make().map_err(nothing_changed)?;
         let staging = Staging {
             staged: journal.sessions.iter().map(|session| vec![None; session.steps.len()]).collect(),
             dropped: vec![false; journal.sessions.len()],
@@ -107,8 +102,6 @@ impl Transaction {
         let staging = Mutex::new(staging);
         let transaction = Self { dir, journal, places, staging, open: true, _lock: lock };
         transaction.dir.write(&transaction.journal).map_err(nothing_changed)?;
-        disk::sync_dir(&imports)?;
-        disk::sync_dir(state_dir)?;
         Ok(transaction)
     }
 
@@ -179,8 +172,7 @@ impl Transaction {
         let Some(parent) = path.parent() else { return Ok(()) };
         let mut staging = self.staging();
         if !staging.ready.contains(parent) {
-            let made = disk::make_dirs(parent)?;
-            staging.made.extend(made);
+            disk::make_dirs(parent, &mut staging.made)?;
             staging.ready.insert(parent.to_owned());
         }
         Ok(())

@@ -2,7 +2,7 @@
 //!
 //! An undo is an import in the other direction: what was created is removed, what was replaced or
 //! removed comes back from the backups, lines go. It has a journal of its own and is carried out by
-//! [`super::carry`] as an import is, so it is as safe. Whether it may be done is found out first,
+//! `carry` as an import is, so it is as safe. Whether it may be done is found out first,
 //! for all sessions, before anything changes.
 
 use std::path::{Path, PathBuf};
@@ -97,14 +97,11 @@ pub fn undo(state_dir: &Path, import_id: Option<&str>, force: bool) -> Result<Un
         for saved in &report.saved {
             let _ = disk::remove(&saved.copy);
         }
-        let _ = carry::abandon(&dir, &mut journal);
+        carry::withdraw(&dir, &mut journal);
         return Err(nothing_changed(error));
     }
-    let carried = carry::carry_out(&dir, &mut journal, Run::First, &Silent).map_err(|error| {
-        error
-            .context(format!("the undo of {} could not be brought to an end", report.import_id))
-            .hint("the next holdall import or undo goes on with it, before anything else")
-    })?;
+    let carried = carry::carry_out(&dir, &mut journal, Run::First, &Silent)
+        .map_err(|error| carry::unfinished(error, &format!("the undo of {}", report.import_id)))?;
     drop(lock);
     let tried = report.sessions.iter_mut().filter(|session| session.failure.is_none());
     for (session, failure) in tried.zip(carried.failures) {
@@ -235,7 +232,7 @@ fn stage(
     for step in journal.sessions.iter().flat_map(|session| &session.steps) {
         let (Some(backup), Some(new)) = (&step.backup, &step.new) else { continue };
         let (backup, temp) = (dir.backups().join(backup), step.temp(&journal.id));
-        step.path.parent().map_or(Ok(Vec::new()), disk::make_dirs)?;
+        step.path.parent().map_or(Ok(()), |dir| disk::make_dirs(dir, &mut journal.dirs))?;
         let restored = content::duplicate(&backup, &temp, Some(new))?;
         files.push(temp);
         if restored.sha256 != new.sha256 {

@@ -3,10 +3,10 @@
 //! Finding: [`locate`] knows where sessions are, [`head`] what a list shows of one, [`open`] what
 //! belongs to one, and [`live`] whether a program has it open.
 //!
-//! Reading: [`index`] passes over a transcript once, [`tree`] puts the live branch in order, and
-//! [`read`] reads it row by row through a [`window`]; [`speak`] makes events of a message, with
-//! [`text`] telling the user's words from the program's. [`native`] has the records and [`loose`]
-//! the way they are parsed.
+//! Reading: [`index`] passes over a transcript once, [`leaf`] and [`tree`] say what of it is live
+//! and in which order, and [`read`] reads it row by row through a [`window`]; [`speak`] makes events
+//! of a message, with [`text`] telling the user's words from the program's. [`native`] has the
+//! records and [`loose`] the way they are parsed.
 //!
 //! Placing: [`place`] says which file goes where, [`relocate`] rewrites the paths in it.
 //!
@@ -23,6 +23,7 @@ use crate::model::{Agent, FileMeta, Head, Notes, Payload, ReadSeek, Sink, View};
 
 pub mod head;
 pub mod index;
+pub mod leaf;
 pub mod live;
 pub mod locate;
 pub mod loose;

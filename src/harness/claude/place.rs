@@ -182,7 +182,7 @@ fn is_safe_name(name: &str) -> bool {
 /// When a file of the payload is none that a session has.
 pub fn native(target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
     let (data, project) = (data_dir(target.env), project_name(target.cwd)?);
-    let mut layout = Layout::default();
+    let mut layout = Layout { stale: caches(target), ..Layout::default() };
     for (index, file) in files.iter().enumerate() {
         let part =
             Part::parse(&file.path).filter(|part| part.id() == target.source.id && part.role() == file.role);
@@ -203,6 +203,12 @@ pub fn native(target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
     Ok(layout)
 }
 
+/// Claude Code 2.1.329 keeps the head of a large transcript beside it, to load it faster.
+fn caches(target: &Target<'_>) -> Vec<PathBuf> {
+    let folder = target.existing.map(|found| found.path.with_extension(""));
+    folder.map(|folder| folder.join("resume-head.jsonl")).into_iter().collect()
+}
+
 /// Where a session that came from another harness goes.
 ///
 /// # Errors
@@ -212,7 +218,7 @@ pub fn converted(target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
     let transcript = payload::transcript(files).ok_or_else(|| {
         Error::new(Kind::Unsupported, format!("session {:?} has no transcript", target.source.id))
     })?;
-    let mut layout = Layout::default();
+    let mut layout = Layout { stale: caches(target), ..Layout::default() };
     let id = target.id.to_owned();
     let part = Part::Transcript { project: project.clone(), id: id.clone() };
     layout.files.push(OutFile {

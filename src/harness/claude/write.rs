@@ -270,12 +270,17 @@ impl<'a> Writer<'a> {
             render::quote(&mut message, if failed { "(no output)" } else { "" });
         }
         let Some(call) = call else {
-            self.count(in_model).adapted(
-                Item::ToolResult,
-                "result.orphan",
-                "a result without its call became a text",
-            );
-            return if any { self.say(&message) } else { Ok(()) };
+            let count = self.count(in_model);
+            if !any {
+                count.dropped(
+                    Item::ToolResult,
+                    "result.orphan",
+                    "an empty result without its call is nothing",
+                );
+                return Ok(());
+            }
+            count.adapted(Item::ToolResult, "result.orphan", "a result without its call became a text");
+            return self.say(&message);
         };
         self.calls[call].answered = true;
         end_result(&mut message, failed);

@@ -28,15 +28,15 @@ pub fn line(home: &Path, id: &str) -> Result<Option<String>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io("open", &path, error)),
     };
-    let mut end = bytes.len();
-    while let Some(at) = memchr::memmem::rfind(&bytes[..end], id.as_bytes()) {
+    // Forwards, because only that search is a fast one.
+    let matches: Vec<usize> = memchr::memmem::find_iter(&bytes, id.as_bytes()).collect();
+    for at in matches.into_iter().rev() {
         let start = memchr::memrchr(b'\n', &bytes[..at]).map_or(0, |newline| newline + 1);
         let stop = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |newline| at + newline);
         let mut fixed = Vec::new();
         if record::parse::<IndexLine<'_>>(&bytes[start..stop], &mut fixed).is_some_and(|line| line.id == id) {
             return Ok(std::str::from_utf8(&bytes[start..stop]).ok().map(str::to_owned));
         }
-        end = start;
     }
     Ok(None)
 }

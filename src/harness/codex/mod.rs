@@ -5,10 +5,10 @@
 //!
 //! Reading: [`locate`] finds rollouts, [`head`] lists them from their [`meta`] record and a few
 //! lines more, [`open`] gathers what belongs to one ([`segments`] that continue each other,
-//! [`agents`], the [`index`] of names), [`read`] makes events of its records ([`record`],
-//! [`native`]), after a [`survey`], with [`filter`], [`calls`] and [`status`].
+//! [`agents`], the [`index`] of names), [`read`] and [`items`] make events of its records
+//! ([`record`], [`native`]), after a [`survey`], with [`filter`], [`calls`] and [`status`].
 //! Writing: [`place`] says where, [`relocate`] moves a rollout, [`write`] makes one from events
-//! ([`emit`], [`names`], [`tools`]), with the [`config`] of this machine.
+//! ([`emit`], [`names`], [`wording`], [`tools`]), with the [`config`] of this machine.
 //! [`live`] and [`confirm`] ask about running and installed programs.
 
 mod agents;
@@ -19,6 +19,7 @@ mod emit;
 mod filter;
 mod head;
 mod index;
+mod items;
 mod live;
 mod locate;
 mod meta;
@@ -34,6 +35,7 @@ mod segments;
 mod status;
 mod survey;
 mod tools;
+mod wording;
 mod write;
 
 #[cfg(test)]

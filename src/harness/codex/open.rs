@@ -99,7 +99,8 @@ impl Session<'_> {
         if children.is_empty() {
             return Ok(());
         }
-        let mut spawns = agents::spawns(self.files.open(0)?, Path::new(&self.files.files()[0].path.clone()))?;
+        let path = Path::new(&self.files.files()[0].path);
+        let mut spawns = agents::spawns(self.files.open(0)?, path)?;
         for child in &children {
             // Those that start others have a parent here, so their own events are looked at too.
             if children.iter().any(|other| other.meta.parent.as_ref() == Some(&child.meta.id)) {

@@ -64,7 +64,7 @@ pub fn converted(target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
         layout.files.push(OutFile {
             path,
             source: OutSource::Converted(at),
-            growth: Growth::Replace,
+            growth: Growth::Append,
             modified,
         });
     }

@@ -12,10 +12,11 @@ use super::config::Providers;
 use super::emit::{self, Compacted, Content, Git, Item, Origin, Output, UiEvent, Url};
 use super::filter::SUMMARY_PREFIX;
 use super::names::Names;
-use super::{locate, place, status, tools};
+use super::wording::{document, images, joined, mark, picture, shell};
+use super::{locate, place, tools};
 use crate::error::{IoContext, Result};
 use crate::harness::{Target, TranscriptWriter};
-use crate::model::event::{Media, ToolInput};
+use crate::model::event::ToolInput;
 use crate::model::tool::{self, ToolName};
 use crate::model::{
     Agent, Event, EventKind, Fidelity, Item as Counted, NoteKind, Part, Sink, Time, ToolStatus, time,
@@ -436,6 +437,7 @@ impl Sink for Writer<'_> {
             }
             EventKind::Assistant { content, step, .. } => {
                 self.enter(step)?;
+                self.flush()?;
                 self.assistant(&content, in_model)
             }
             EventKind::Reasoning { text, step, .. } => {
@@ -488,66 +490,4 @@ impl TranscriptWriter for Writer<'_> {
         self.out.flush().at("write", Path::new(self.target.id))?;
         Ok(self.fidelity)
     }
-}
-
-/// What tells the model that a call did not work, when its text does not.
-fn mark(content: &[Part<'_>], status: ToolStatus, exit_code: Option<i32>) -> Option<String> {
-    let text = content.iter().find_map(|part| match part {
-        Part::Text(text) => Some(&**text),
-        _ => None,
-    });
-    match (status, exit_code, text.unwrap_or_default()) {
-        (ToolStatus::Ok, ..) => None,
-        (ToolStatus::Interrupted, _, text) => text.trim().is_empty().then(|| "aborted by user".to_owned()),
-        (ToolStatus::Error, _, text) if status::shows_failure(text) => None,
-        (ToolStatus::Error, Some(code), _) if code != 0 => Some(format!("Exit code: {code}\n")),
-        (ToolStatus::Error, ..) => Some("Error: ".to_owned()),
-    }
-}
-
-/// The command of a user the way Codex writes it.
-fn shell(text: &str) -> String {
-    match text.strip_prefix("$ ").map(|rest| rest.split_once('\n').unwrap_or((rest, ""))) {
-        Some((command, result)) => format!(
-            "<user_shell_command>\n<command>\n{command}\n</command>\n<result>\n{result}\n</result>\n</user_shell_command>"
-        ),
-        None => format!("<user_shell_command>\n{text}\n</user_shell_command>"),
-    }
-}
-
-fn joined(parts: &[Content<'_>]) -> String {
-    let texts: Vec<&str> = parts
-        .iter()
-        .filter_map(|part| match part {
-            Content::InputText { text } | Content::OutputText { text } => Some(*text),
-            Content::InputImage { .. } => None,
-        })
-        .collect();
-    texts.join("\n")
-}
-
-fn images<'p>(content: &'p [Part<'p>]) -> impl Iterator<Item = &'p Media<'p>> {
-    content.iter().filter_map(|part| match part {
-        Part::Image(media) => Some(media),
-        _ => None,
-    })
-}
-
-fn document(part: &Part<'_>) -> Option<String> {
-    match part {
-        Part::File(media) => Some(described("document", media)),
-        _ => None,
-    }
-}
-
-fn picture(part: &Part<'_>) -> Option<String> {
-    match part {
-        Part::Image(media) => Some(described("image", media)),
-        part => document(part),
-    }
-}
-
-fn described(what: &str, media: &Media<'_>) -> String {
-    let name = media.name.as_deref().map(|name| format!(" {name}")).unwrap_or_default();
-    format!("[{what}{name}, {}: not carried]", media.media_type)
 }

@@ -280,8 +280,11 @@ fn plan_one<'a>(
             let id = &planned.id;
             planned.decision =
                 Decision::Fail(format!("{id} is in use: {reason}; close it there and import again"));
-        } else if planned.decision == Decision::Replace {
-            planned.obsolete = obsolete(env, to, existing, &planned.layout)?;
+        } else {
+            if planned.decision == Decision::Replace {
+                planned.obsolete = obsolete(env, to, existing, &planned.layout)?;
+            }
+            planned.obsolete.extend(planned.layout.stale.iter().filter(|path| path.is_file()).cloned());
         }
     }
     Ok(planned)

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
-use holdall::error::{IoContext, Result};
+use holdall::error::{Error, IoContext, Result};
 use holdall::progress::Silent;
 use holdall::txn::{self, Action, ImportState, Meta, Outcome, SessionPlan, Transaction};
 
@@ -15,6 +15,8 @@ pub const SESSIONS: usize = 3;
 
 /// Exit codes of the driver: an error, or this plus one bit for each session that is in place.
 pub const ERROR: i32 = 9;
+/// An error that advises to free some space.
+pub const FULL: i32 = 8;
 pub const DONE: i32 = 16;
 
 /// What is in the home, but directories' times.
@@ -112,18 +114,21 @@ impl World {
             let bits = committed.sessions.iter().take(SESSIONS).enumerate();
             Ok(DONE + bits.map(|(bit, outcome)| place(outcome) << bit).sum::<i32>())
         };
-        import().unwrap_or(ERROR)
+        import().unwrap_or_else(|error| code(&error))
     }
 
     pub fn undo(&self) -> i32 {
-        let Ok(report) = txn::undo(&self.state(), None, false) else { return ERROR };
+        let report = match txn::undo(&self.state(), None, false) {
+            Ok(report) => report,
+            Err(error) => return code(&error),
+        };
         let place = |failed: bool| i32::from(failed);
         let bits = report.sessions.iter().enumerate();
         DONE + bits.map(|(bit, session)| place(session.failure.is_some()) << bit).sum::<i32>()
     }
 
     pub fn recover(&self) -> i32 {
-        txn::recover(&self.state()).map_or(ERROR, |_| DONE)
+        txn::recover(&self.state()).map_or_else(|error| code(&error), |_| DONE)
     }
 
     pub const ARCHIVE_BYTES: usize = 700_000;
@@ -137,7 +142,7 @@ impl World {
         let exported = txn::export_file(&path, force, &mut |out| {
             (0..7).try_for_each(|_| out.write_all(&[b'x'; Self::ARCHIVE_BYTES / 7]).at("write", &path))
         });
-        exported.map_or(ERROR, |()| DONE)
+        exported.map_or_else(|error| code(&error), |()| DONE)
     }
 
     /// Makes the directory `root` an exact copy of this world.
@@ -240,6 +245,10 @@ impl World {
         let all = if scenario.starts_with("undo") && bits != 0 { 0b111 } else { bits };
         assert_eq!(listed, all, "the sessions in the journal, where {bits} are there");
     }
+}
+
+fn code(error: &Error) -> i32 {
+    if error.hints().iter().any(|hint| hint.starts_with("free some space")) { FULL } else { ERROR }
 }
 
 fn line(session: usize) -> String {

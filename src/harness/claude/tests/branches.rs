@@ -178,6 +178,11 @@ fn results_of_parallel_calls_hang_beside_the_chain() {
     rows.user("root").call("c1", "m").call("c2", "m").result_below("c1", "c1").checkpoint("r-c1");
     rows.result_below("c2", "c2").assistant("done");
     assert_eq!(rows.live(), "root c1 c2 =c1 =c2 done");
+    // Nor is one on a call, when the conversation goes on from the result of another.
+    let mut rows = Rows::default();
+    rows.user("root").call("c1", "m").call("c2", "m").checkpoint("c2");
+    rows.result_below("c2", "c2").result_below("c1", "c1").assistant("done");
+    assert_eq!(rows.live(), "root c1 c2 =c2 =c1 done");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::harness::{OutSource, Target, WriteOptions};
+use crate::harness::{Growth, OutSource, Target, WriteOptions};
 use crate::model::event::{Media, ToolInput};
 use crate::model::tool::{ToolKind, ToolName};
 use crate::model::{Agent, Fidelity, FileMeta, GitRef, Head, NoteKind, Origin, Role, Time, ToolStatus, time};
@@ -168,8 +168,9 @@ fn the_results_of_parallel_calls_come_after_all_of_them() {
         result("a", "1", ToolStatus::Ok),
         call("b", "Read", "{}", 1),
         result("b", "2", ToolStatus::Ok),
-        call("c", "Read", "{}", 2),
+        call("c", "web_search", "{}", 2),
         result("c", "3", ToolStatus::Ok),
+        assistant("found", 2),
     ]);
     insta::assert_snapshot!(read(&text), @r#"
     user: "q"
@@ -177,8 +178,9 @@ fn the_results_of_parallel_calls_come_after_all_of_them() {
     1 call b Other Read None: {}
     result a Ok None: "1"
     result b Ok None: "2"
-    2 call c Other Read None: {}
+    2 call c WebSearch web_search None: {}
     result c Ok None: "3"
+    3 assistant [?]: "found"
     "#);
 }
 
@@ -314,6 +316,7 @@ fn a_sub_agent_is_a_thread_of_its_own() {
     let name = |id: &str| day.join(format!("rollout-2026-01-02T03-04-05-{id}.jsonl"));
     assert_eq!(paths, [(name(ID), OutSource::Converted(0)), (name(child), OutSource::Converted(2))]);
     assert_eq!(layout.files[0].modified, head.updated);
+    assert!(layout.files.iter().all(|file| file.growth == Growth::Append));
     assert!(layout.lines[0].line.contains("\"thread_name\":\"A title\""), "{:?}", layout.lines);
 }
 

@@ -159,7 +159,7 @@ fn in_another_place_only_the_declared_paths_change() {
 fn sandbox_paths_move_too() {
     let (_dir, env) = machine(FAKE);
     let line = format!(
-        r#"{{"timestamp":"t","type":"turn_context","payload":{{"cwd":"{OLD}","sandbox_policy":{{"type":"workspace-write","writable_roots":["{OLD}\/sub","/tmp/x"],"n":26.0}},"permission_profile":{{"file_system":{{"entries":[{{"path":{{"type":"path","path":"{OLD}/.git"}},"access":"read"}}]}}}},"text":"{OLD}"}}}}"#
+        r#"{{"timestamp":"t","type":"turn_context","payload":{{"cwd":"{OLD}","sandbox_policy":{{"type":"workspace-write","writable_roots":["{OLD}\/sub","/var/x"],"n":26.0}},"permission_profile":{{"file_system":{{"entries":[{{"path":{{"type":"path","path":"{OLD}/.git"}},"access":"read"}}]}}}},"text":"{OLD}"}}}}"#
     );
     let head = Head { id: COPY.into(), cwd: Some(OLD.into()), ..Head::default() };
     let (options, paths) = (WriteOptions::default(), PathMap::none());
@@ -175,7 +175,7 @@ fn sandbox_paths_move_too() {
     let meta = FileMeta { role: Role::Transcript, path: "x".into(), size: 0, modified: None, agent: None };
     let mut out = Vec::new();
     Codex.relocate(&target, &meta, Box::new(std::io::Cursor::new(line)), &mut out).expect("memory");
-    insta::assert_snapshot!(String::from_utf8(out).expect("text"), @r#"{"timestamp":"t","type":"turn_context","payload":{"cwd":"/new","sandbox_policy":{"type":"workspace-write","writable_roots":["/new/sub","/tmp/x"],"n":26.0},"permission_profile":{"file_system":{"entries":[{"path":{"type":"path","path":"/new/.git"},"access":"read"}]}},"text":"/home/dev/proj"}}"#);
+    insta::assert_snapshot!(String::from_utf8(out).expect("text"), @r#"{"timestamp":"t","type":"turn_context","payload":{"cwd":"/new","sandbox_policy":{"type":"workspace-write","writable_roots":["/new/sub","/var/x"],"n":26.0},"permission_profile":{"file_system":{"entries":[{"path":{"type":"path","path":"/new/.git"},"access":"read"}]}},"text":"/home/dev/proj"}}"#);
 }
 
 #[test]
