@@ -3,6 +3,7 @@
 //! What was said is shown whole; tool calls are folded to a line each, their results to a few lines,
 //! unless everything is asked for.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -128,9 +129,8 @@ impl<W: Write> Transcript<W> {
         let several = self.open_calls.len() > 1;
         let call = self.open_calls.iter().position(|(open, _)| open == id);
         let call = call.map(|place| self.open_calls.remove(place).1).filter(|_| several);
-        let all: Vec<String> = content.iter().map(describe).collect();
-        let all = all.join("\n");
-        let lines: Vec<&str> = all.lines().collect();
+        let all: Vec<Cow<'_, str>> = content.iter().map(describe).collect();
+        let lines = || all.iter().flat_map(|part| part.lines());
         let mark = match (status, exit_code) {
             (ToolStatus::Ok, _) => String::new(),
             (ToolStatus::Error, Some(code)) => format!("failed, exit code {code}"),
@@ -138,8 +138,8 @@ impl<W: Write> Transcript<W> {
             (ToolStatus::Interrupted, _) => "interrupted".to_owned(),
         };
         let whose = call.map(|name| format!("result of {name}")).unwrap_or_default();
-        let shown = if self.full { lines.len() } else { lines.len().min(RESULT_LINES) };
-        let more = lines.len() - shown;
+        let shown = if self.full { usize::MAX } else { RESULT_LINES };
+        let more = lines().skip(shown).count();
         let full = self.full;
         let cut = |line: &str| if full { line.to_owned() } else { text::cut(line, CALL_WIDTH).into_owned() };
         self.write(|out, style| match style {
@@ -150,7 +150,7 @@ impl<W: Write> Transcript<W> {
                 if !mark.is_empty() {
                     writeln!(out, "  {BAD}{mark}{BAD:#}")?;
                 }
-                for line in &lines[..shown] {
+                for line in lines().take(shown) {
                     writeln!(out, "  {FAINT}│ {}{FAINT:#}", cut(line))?;
                 }
                 if more > 0 {
@@ -159,7 +159,7 @@ impl<W: Write> Transcript<W> {
                 Ok(())
             }
             Style::Markdown => {
-                let mut body: Vec<String> = lines[..shown].iter().map(|line| cut(line)).collect();
+                let mut body: Vec<String> = lines().take(shown).map(cut).collect();
                 if more > 0 {
                     body.push(format!("… {}", text::count(more, "more line")));
                 }
@@ -197,9 +197,9 @@ fn heading(note: NoteKind) -> &'static str {
     }
 }
 
-fn describe(part: &Part<'_>) -> String {
+fn describe<'p>(part: &'p Part<'_>) -> Cow<'p, str> {
     match part {
-        Part::Text(text) => text::block(text).into_owned(),
+        Part::Text(text) => text::block(text),
         Part::Image(media) | Part::File(media) => {
             let what = if matches!(part, Part::Image(_)) { "image" } else { "file" };
             let name = media.name.as_deref().map(|name| format!(" {}", text::line(name))).unwrap_or_default();
@@ -207,7 +207,7 @@ fn describe(part: &Part<'_>) -> String {
                 MediaData::Base64(data) => format!(", {}", text::size(data.len() as u64 * 3 / 4)),
                 MediaData::Url(url) => format!(", {}", text::line(url)),
             };
-            format!("[{what}{name}, {}{size}]", text::line(&media.media_type))
+            format!("[{what}{name}, {}{size}]", text::line(&media.media_type)).into()
         }
     }
 }

@@ -5,7 +5,7 @@
 //! each session must be wholly as it was or wholly new, nothing else may have changed, and the
 //! undo of what is there must bring back the home to the byte.
 
-mod strace;
+pub mod strace;
 mod world;
 
 use std::any::Any;
@@ -46,7 +46,7 @@ fn driver() {
 }
 
 /// A directory on a disk in memory, where there is one: fsync costs nothing there.
-fn scratch() -> tempfile::TempDir {
+pub fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
     let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
     dir.unwrap()
@@ -85,7 +85,7 @@ fn check(world: &World, scenario: &str, before: &Snapshot, exit: Exit) {
 }
 
 /// Runs `points` on all processors, each in a directory of its own; panics with all that failed.
-fn for_each_point<T: Sync>(points: &[T], run: impl Fn(&T, &Path) + Sync) {
+pub fn for_each_point<T: Sync>(points: &[T], run: impl Fn(&T, &Path) + Sync) {
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
@@ -113,7 +113,7 @@ fn for_each_point<T: Sync>(points: &[T], run: impl Fn(&T, &Path) + Sync) {
 }
 
 /// Runs a point and names it when it fails.
-fn naming<T>(point: &str, run: impl FnOnce() -> T) -> T {
+pub fn naming<T>(point: &str, run: impl FnOnce() -> T) -> T {
     match catch_unwind(AssertUnwindSafe(run)) {
         Ok(value) => value,
         Err(panic) => panic!("{point}: {}", message(&*panic)),
@@ -149,7 +149,7 @@ fn faults(call: &str) -> &'static [&'static str] {
     }
 }
 
-fn injection(call: &str, fault: &str, number: usize) -> String {
+pub fn injection(call: &str, fault: &str, number: usize) -> String {
     match fault.strip_suffix('+') {
         Some(fault) => format!("{call}:{fault}:when={number}+"),
         None => format!("{call}:{fault}:when={number}"),

@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod architecture;
+mod chain;
 mod cli;
 mod crash;
 mod import;
+mod kill;
+mod moves;
+mod odd;
 mod real;
 #[path = "../support/mod.rs"]
 mod support;

@@ -81,3 +81,37 @@ pub fn copy_tree(from: &Path, to: &Path) {
         }
     }
 }
+
+/// A data directory of a harness with recorded sessions.
+pub struct Store {
+    /// What to call it in messages.
+    pub name: String,
+    dir: PathBuf,
+    harness: &'static str,
+}
+
+impl Store {
+    /// Every store of `claude` or `codex` in `fixtures/`: of each recorded case, and the older ones.
+    pub fn all(harness: &'static str) -> Vec<Self> {
+        let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(harness);
+        let old =
+            fs::read_dir(&old).expect("there are older ones").map(|entry| entry.expect("an entry").path());
+        let old = old.filter(|dir| !dir.ends_with("expected")).map(|dir| (dir.clone(), dir));
+        let new = of(harness).into_iter().map(|case| case.dir(&root()));
+        let new = new.map(|dir| (dir.clone(), dir.join("home").join(format!(".{harness}"))));
+        let mut stores: Vec<Self> = old
+            .chain(new)
+            .map(|(dir, data)| {
+                let name = dir.strip_prefix(env!("CARGO_MANIFEST_DIR")).expect("it is below");
+                Self { name: name.to_string_lossy().into_owned(), dir: data, harness }
+            })
+            .collect();
+        stores.sort_by(|a, b| a.name.cmp(&b.name));
+        stores
+    }
+
+    /// Copies it to where its program looks for it in `home`.
+    pub fn unpack(&self, home: &Path) {
+        copy_tree(&self.dir, &home.join(format!(".{}", self.harness)));
+    }
+}

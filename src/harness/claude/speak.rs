@@ -37,6 +37,7 @@ pub struct Speaker<'s> {
     calls: HashMap<u64, Call>,
     notes: Notes,
     context: u64,
+    mentions: u64,
     unknown: u64,
 }
 
@@ -62,7 +63,15 @@ struct Call {
 impl<'s> Speaker<'s> {
     /// Delivers into `sink`.
     pub fn new(sink: &'s mut dyn Sink) -> Self {
-        Self { sink, held: None, calls: HashMap::new(), notes: Notes::default(), context: 0, unknown: 0 }
+        Self {
+            sink,
+            held: None,
+            calls: HashMap::new(),
+            notes: Notes::default(),
+            context: 0,
+            mentions: 0,
+            unknown: 0,
+        }
     }
 
     /// Delivers what was held back, and tells what is worth knowing.
@@ -78,6 +87,11 @@ impl<'s> Speaker<'s> {
                 "context.left-out",
                 self.context,
                 "what the program told the model by itself is no conversation",
+            ),
+            (
+                "mention.left-out",
+                self.mentions,
+                "the text of a file that was mentioned with @ is not carried; the agent can read it again",
             ),
             ("block.unknown", self.unknown, "content of an unknown type was left out"),
         ] {
@@ -149,7 +163,7 @@ impl<'s> Speaker<'s> {
         if attachment.kind.is("file") {
             let file = &attachment.content.file;
             let (true, Some(data)) = (attachment.content.kind.is("image"), file.base64.get()) else {
-                self.context += 1;
+                self.mentions += 1;
                 return Ok(());
             };
             let name = attachment.filename.get().and_then(|path| path.rsplit(['/', '\\']).next());

@@ -204,9 +204,10 @@ impl<'a> Writer<'a> {
                 self.fidelity
                     .notes
                     .add("call.unanswered", "a tool call without a result got one that says so");
-                let mut content = Vec::new();
-                render::quote(&mut content, "[The result of this call was not recorded.]");
-                let message = result_message(&call.ours, &content, true);
+                let mut message = Vec::new();
+                begin_result(&mut message, &call.ours);
+                render::quote(&mut message, "[The result of this call was not recorded.]");
+                end_result(&mut message, true);
                 self.user_row(self.time, "", &message)?;
             }
         }
@@ -255,15 +256,20 @@ impl<'a> Writer<'a> {
     }
 
     fn result(&mut self, id: &str, content: &[Part<'_>], status: ToolStatus, in_model: bool) -> Result<()> {
-        let mut json = Vec::new();
         let failed = status != ToolStatus::Ok;
         let render = if failed { render::failed_content } else { render::content };
-        let any = render(&mut json, content, self.count(in_model));
+        let call = self.calls.iter().position(|call| call.theirs == id && !call.answered);
+        // Rendered in its place: a result can be large.
+        let mut message = Vec::new();
+        if let Some(call) = call {
+            begin_result(&mut message, &self.calls[call].ours);
+        }
+        let any = render(&mut message, content, self.count(in_model));
         if !any {
             // The API takes no error without a text.
-            render::quote(&mut json, if failed { "(no output)" } else { "" });
+            render::quote(&mut message, if failed { "(no output)" } else { "" });
         }
-        let Some(call) = self.calls.iter_mut().find(|call| call.theirs == id && !call.answered) else {
+        let Some(call) = call else {
             let count = self.count(in_model);
             if !any {
                 count.dropped(
@@ -274,10 +280,10 @@ impl<'a> Writer<'a> {
                 return Ok(());
             }
             count.adapted(Item::ToolResult, "result.orphan", "a result without its call became a text");
-            return self.say(&json);
+            return self.say(&message);
         };
-        call.answered = true;
-        let message = result_message(&call.ours, &json, failed);
+        self.calls[call].answered = true;
+        end_result(&mut message, failed);
         self.count(in_model).kept(Item::ToolResult);
         self.waiting += message.len();
         self.results.push(Waiting { time: self.time, message });
@@ -386,11 +392,14 @@ impl TranscriptWriter for Writer<'_> {
     }
 }
 
-fn result_message(id: &str, content: &[u8], failed: bool) -> Vec<u8> {
-    let mut message = br#"{"role":"user","content":[{"type":"tool_result","tool_use_id":"#.to_vec();
-    render::quote(&mut message, id);
+/// A user message with the result of a call, up to its content.
+fn begin_result(message: &mut Vec<u8>, id: &str) {
+    message.extend_from_slice(br#"{"role":"user","content":[{"type":"tool_result","tool_use_id":"#);
+    render::quote(message, id);
     message.extend_from_slice(br#","content":"#);
-    message.extend_from_slice(content);
+}
+
+/// What stands after the content.
+fn end_result(message: &mut Vec<u8>, failed: bool) {
     message.extend_from_slice(if failed { br#","is_error":true}]}"# } else { br#","is_error":false}]}"# });
-    message
 }

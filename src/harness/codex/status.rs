@@ -71,6 +71,7 @@ pub fn shows_failure(text: &str) -> bool {
     begins("error")
         || begins("failed")
         || begins_with_failure(text)
+        || is_interrupted(text)
         || exit_code(text).is_some_and(|code| code != 0)
 }
 
@@ -116,9 +117,13 @@ mod tests {
 
     #[test]
     fn what_a_model_takes_for_a_failure() {
-        for (text, shows) in
-            [("ERROR nope", true), ("Exit code 3\nx", true), ("Exit code: 0\nx", false), ("boom", false)]
-        {
+        for (text, shows) in [
+            ("ERROR nope", true),
+            ("Exit code 3\nx", true),
+            ("Wall time: 0.2 seconds\naborted by user", true),
+            ("Exit code: 0\nx", false),
+            ("boom", false),
+        ] {
             assert_eq!(shows_failure(text), shows, "{text}");
         }
     }

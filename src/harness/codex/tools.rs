@@ -106,6 +106,20 @@ pub fn rename(arguments: &str, from: &ToolName, to: &ToolName) -> Option<String>
     Some(json)
 }
 
+/// The free text of a call of a tool that takes such, where it stands in an object: so another
+/// harness, whose calls all have objects, wrote down what had been a call of Codex.
+pub fn free_text<'a>(name: &str, arguments: &'a str) -> Option<Cow<'a, str>> {
+    if !matches!(name, "apply_patch" | "exec") {
+        return None;
+    }
+    match serde_json::from_str::<Members<'a>>(arguments).ok()?.0.as_slice() {
+        [(name, value)] if name == "input" => {
+            serde_json::from_str::<Text<'a>>(value.get()).ok().map(|text| text.0)
+        }
+        _ => None,
+    }
+}
+
 /// The members of an object in their order.
 struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
 
@@ -143,6 +157,16 @@ mod tests {
         assert_eq!(arguments("exec_command", r#"{"cmd":["ls"]}"#), None);
         assert_eq!(arguments("exec_command", "no json"), None);
         assert_eq!(arguments("shell", r#"{"command":["ls"]}"#), None);
+    }
+
+    #[test]
+    fn free_text_comes_out_of_its_object() {
+        let text = |name: &str, arguments: &str| free_text(name, arguments).map(Cow::into_owned);
+        assert_eq!(text("apply_patch", r#"{"input":"a\nb"}"#).as_deref(), Some("a\nb"));
+        assert_eq!(text("exec", r#"{ "input" : "x" }"#).as_deref(), Some("x"));
+        assert_eq!(text("apply_patch", r#"{"input":"a","more":1}"#), None);
+        assert_eq!(text("apply_patch", r#"{"input":["a"]}"#), None);
+        assert_eq!(text("other", r#"{"input":"a"}"#), None);
     }
 
     #[test]

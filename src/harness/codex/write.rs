@@ -4,6 +4,7 @@
 //! screen (an event). Without the event of a prompt Codex would never list the session; without the
 //! item the model would never see it.
 
+use std::borrow::Cow;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
@@ -272,14 +273,17 @@ impl<'a> Writer<'a> {
         input: &ToolInput<'_>,
         in_model: bool,
     ) -> Result<()> {
-        let custom = matches!(input, ToolInput::Text(_));
-        let id = self.names.begin(call_id, custom);
-        match input {
-            ToolInput::Text(input) => {
+        let text = match input {
+            ToolInput::Text(text) => Some(Cow::Borrowed(&**text)),
+            ToolInput::Json(arguments) => tools::free_text(name, arguments),
+        };
+        let id = self.names.begin(call_id, text.is_some());
+        match (&text, input) {
+            (Some(input), _) => {
                 let name = self.names.tool(name);
                 self.item(&Item::CustomToolCall { status: "completed", call_id: &id, name: &name, input })?;
             }
-            ToolInput::Json(arguments) => {
+            (None, ToolInput::Json(arguments) | ToolInput::Text(arguments)) => {
                 let own = row.and_then(|row| tool::counterpart(tools::TABLE, row).map(|own| (row, own)));
                 let renamed =
                     own.and_then(|(row, own)| Some((own.native, tools::rename(arguments, row, own)?)));

@@ -76,7 +76,10 @@ impl<R: Read> Lines<R> {
             self.start = 0;
         }
         if self.end == self.buffer.len() {
-            self.buffer.resize(self.buffer.len() * 2, 0);
+            // Not doubled: what is filled with zeros is memory in use.
+            let length = self.buffer.len() + (self.buffer.len() / 4).max(CHUNK);
+            self.buffer.reserve_exact(length - self.buffer.len());
+            self.buffer.resize(length, 0);
         }
         loop {
             match self.input.read(&mut self.buffer[self.end..]) {

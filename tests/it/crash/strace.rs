@@ -33,11 +33,14 @@ pub enum Exit {
     Killed,
 }
 
+/// How strace is run: all threads, handles with the files that they are of, no text.
+pub const ARGUMENTS: [&str; 5] = ["-f", "-y", "-s", "0", "-q"];
+
 /// Runs `crash::driver` with a scenario under strace with these arguments.
 fn run(scenario: &str, root: &Path, arguments: &[&str], injections: &[&str]) -> ExitStatus {
     let driver = std::env::current_exe().unwrap();
     Command::new("strace")
-        .args(["-f", "-y", "-s", "0", "-q"])
+        .args(ARGUMENTS)
         .args(arguments)
         .args(injections.iter().map(|injection| format!("-einject={injection}")))
         .arg(driver)
@@ -76,6 +79,8 @@ pub struct Call {
     /// The paths in its arguments.
     pub paths: Vec<String>,
     pub failed: bool,
+    /// It opens a file only to read it.
+    pub reads: bool,
 }
 
 /// Runs a scenario, with nothing but these injections, and returns its exit code and its calls.
@@ -86,10 +91,8 @@ pub fn record(scenario: &str, root: &Path, injections: &[&str]) -> (i32, Vec<Cal
     let text = std::fs::read_to_string(&log).expect("strace writes a log; does this system allow ptrace?");
     std::fs::remove_file(&log).unwrap();
     let mut threads = BTreeMap::<&str, Vec<Call>>::new();
-    for line in text.lines() {
-        let (thread, line) = line.split_once(' ').unwrap();
-        let calls = threads.entry(thread).or_default();
-        calls.extend(parse(line.trim_start(), calls));
+    for (thread, call) in calls(&text) {
+        threads.entry(thread).or_default().push(call);
     }
     let is_driver = |calls: &&Vec<Call>| calls.iter().any(|call| call.paths == [BEGIN]);
     let calls = threads.values().find(is_driver).expect("the driver sets marks");
@@ -108,13 +111,20 @@ fn is_look(call: &Call) -> bool {
     matches!(call.name.as_str(), "statx" | "stat")
 }
 
-/// One line of the log. `before`: the thread's calls up to here.
-fn parse(line: &str, before: &[Call]) -> Option<Call> {
-    let (name, rest) = line.split_once('(')?;
-    let number = before.iter().filter(|call| call.name == name).count() + 1;
-    let (arguments, result) = rest.rsplit_once(" = ")?;
-    let handle = arguments.split_once('<').filter(|(digits, _)| digits.parse::<u32>().is_ok());
-    let handle = handle.and_then(|(_, rest)| rest.split_once('>')).map(|(path, _)| path.to_owned());
-    let paths = arguments.split('"').skip(1).step_by(2).map(str::to_owned).collect();
-    Some(Call { name: name.to_owned(), number, handle, paths, failed: result.starts_with('-') })
+/// The calls in a log in their order, each with the thread that made it.
+pub fn calls(log: &str) -> Vec<(&str, Call)> {
+    let mut numbers = BTreeMap::<(&str, &str), usize>::new();
+    let call = |line| {
+        let (thread, line): (&str, &str) = str::split_once(line, ' ')?;
+        let (name, rest) = line.trim_start().split_once('(')?;
+        let number = numbers.entry((thread, name)).or_default();
+        *number += 1;
+        let (arguments, result) = rest.rsplit_once(" = ")?;
+        let handle = arguments.split_once('<').filter(|(digits, _)| digits.parse::<u32>().is_ok());
+        let handle = handle.and_then(|(_, rest)| rest.split_once('>')).map(|(path, _)| path.to_owned());
+        let paths = arguments.split('"').skip(1).step_by(2).map(str::to_owned).collect();
+        let (failed, reads) = (result.starts_with('-'), arguments.contains("O_RDONLY"));
+        Some((thread, Call { name: name.to_owned(), number: *number, handle, paths, failed, reads }))
+    };
+    log.lines().filter_map(call).collect()
 }
