@@ -17,11 +17,12 @@ use crate::ops::select::Selection;
 #[command(
     name = "holdall",
     version,
-    about = "Carries coding-agent sessions to another machine, or into another agent",
-    long_about = "Carries coding-agent sessions to another machine, or into another agent.\n\n\
-        `export` packs sessions into a portable .tar.gz. `import` brings them into the same agent on \
-        another machine, or into a different agent, as native sessions that the agent itself lists \
-        and resumes with the whole history.",
+    about = "Carries coding-agent sessions to another machine, or into another harness",
+    long_about = "Carries coding-agent sessions to another machine, or into another harness. A harness \
+        is the program that runs the agent: Claude Code, Codex CLI.\n\n\
+        `export` packs sessions into a portable .tar.gz. `import` brings them into the same harness on \
+        another machine, or into a different one, as native sessions that it lists itself and resumes \
+        with the whole history.",
     after_help = "Exit codes: 0 done; 1 failed, nothing half-written is left; 2 wrong usage; 3 done, but some \
         sessions were skipped for a conflict or could not be brought; 4 the archive was refused.",
     propagate_version = true,
@@ -67,7 +68,7 @@ pub enum Color {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show every supported agent: whether it is here, its version, its sessions
+    /// Show every supported harness: whether it is here, its version, its sessions
     Harnesses,
     /// List sessions: those of this directory if there are any, else the newest of all
     List(ListArgs),
@@ -79,9 +80,9 @@ pub enum Command {
     Inspect(FileArgs),
     /// Check structure, limits and every checksum of an archive
     Verify(FileArgs),
-    /// Bring the sessions of an archive into an agent on this machine
+    /// Bring the sessions of an archive into a harness on this machine
     Import(ImportArgs),
-    /// Bring a session of this machine into another agent
+    /// Bring sessions of this machine into another harness
     Convert(ConvertArgs),
     /// Take an import back, from its journal and backups
     Undo(UndoArgs),
@@ -125,7 +126,7 @@ pub struct SelectArgs {
     /// Ids: full, a unique prefix of at least 4 characters, or HARNESS:ID
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
-    /// Only sessions of this agent (repeatable)
+    /// Only sessions of this harness (repeatable)
     #[arg(short = 'H', long, value_name = "NAME", value_parser = harness_ids(), help_heading = "Which sessions")]
     pub harness: Vec<String>,
     /// Only sessions whose working directory is DIR or below it
@@ -222,7 +223,8 @@ pub struct ExportArgs {
     /// Overwrite FILE
     #[arg(long)]
     pub force: bool,
-    /// What to record of the repositories
+    /// What to record of the repositories. Commits and uncommitted work stay where they are: git itself
+    /// carries them better
     #[arg(long, value_name = "WHAT", default_value = "meta")]
     pub git: Git,
     /// Leave the sub-agents' own conversations out
@@ -278,7 +280,7 @@ pub struct PlaceArgs {
     /// Record this model in converted sessions instead of the source's
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
-    /// Ask nothing
+    /// Do not show what would happen and ask first, as an import on a terminal does
     #[arg(short, long)]
     pub yes: bool,
 }
@@ -316,7 +318,7 @@ pub struct ImportArgs {
     /// The archive; `-` reads stdin
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// The agent to import into; default: each session's own
+    /// The harness to import into; default: each session's own
     #[arg(long, value_name = "HARNESS", value_parser = harness_ids())]
     pub to: Option<String>,
     /// Only this session of the archive (repeatable): id, unique prefix or HARNESS:ID
@@ -333,7 +335,7 @@ pub struct ConvertArgs {
     /// Which sessions.
     #[command(flatten)]
     pub select: SelectArgs,
-    /// The agent to bring them into
+    /// The harness to bring them into
     #[arg(long, value_name = "HARNESS", value_parser = harness_ids())]
     pub to: String,
     /// Where they go.

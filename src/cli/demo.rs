@@ -75,13 +75,13 @@ impl Stage<'_> {
         )?;
         self.step(
             "desktop",
-            "Do it. The directory follows from one home to the other.",
-            &["import", archive, "--to", "codex"],
+            "Do it, without a question. The directory follows from one home to the other.",
+            &["import", archive, "--to", "codex", "--yes"],
         )?;
         self.step(
             "desktop",
             "Once more: the same sessions are here, so nothing changes.",
-            &["import", archive, "--to", "codex"],
+            &["import", archive, "--to", "codex", "--yes"],
         )?;
         let converted = crate::model::ids::converted("claude", id, "codex", 0).to_string();
         self.step("desktop", "The first one, read from Codex's own files.", &["show", &converted])?;

@@ -13,6 +13,9 @@ use crate::error::{Error, Kind};
 use crate::ops::export::{self, Options, Report};
 use crate::ops::select::{Selected, Selection};
 
+/// Columns when there is no terminal.
+const WIDTH: usize = 100;
+
 pub fn run(env: &Env, ui: &Ui, args: &ExportArgs) -> anyhow::Result<Exit> {
     let selection = args.select.selection(env)?;
     let to_stdout = args.output == Path::new("-");
@@ -77,15 +80,11 @@ fn summarise(ui: &Ui, report: &Report, print: impl Fn(String) -> std::io::Result
     let shown = if ui.verbose { report.sessions.len() } else { report.sessions.len().min(10) };
     for session in &report.sessions[..shown] {
         let id: String = session.id.chars().take(8).collect();
-        let title = session.title.as_deref().unwrap_or("(no title)");
-        print(format!(
-            "  {} {}  {} {FAINT}{} in {}{FAINT:#}",
-            session.harness,
-            text::line(&id),
-            text::cut(&text::line(title), 60),
-            text::size(session.bytes),
-            text::count(session.files, "file"),
-        ))?;
+        let title = text::line(session.title.as_deref().unwrap_or("(no title)")).into_owned();
+        let size = format!("{} in {}", text::size(session.bytes), text::count(session.files, "file"));
+        let taken = session.harness.len() + id.len() + size.len() + 8;
+        let title = text::cut(&title, ui.columns().unwrap_or(WIDTH).saturating_sub(taken).max(20));
+        print(format!("  {} {}  {title} {FAINT}· {size}{FAINT:#}", session.harness, text::line(&id)))?;
     }
     if shown < report.sessions.len() {
         print(format!("  {FAINT}… and {} more; -v shows them{FAINT:#}", report.sessions.len() - shown))?;
@@ -108,19 +107,26 @@ fn pick(
     let sessions = selection.resolve(env, warnings)?;
     let now = env.now();
     let home = env.home().to_string_lossy();
+    // What the picker puts before each line.
+    let room = ui.columns().unwrap_or(WIDTH).saturating_sub(6);
     let lines: Vec<String> = sessions
         .iter()
         .map(|one| {
             let title = text::line(one.head.title.as_deref().unwrap_or("(no title)")).into_owned();
             let dir = text::fold_home(one.head.cwd.as_deref().unwrap_or(""), &home);
             let when = one.head.updated.map(|time| text::ago(time, now)).unwrap_or_default();
-            format!("{} · {} · {when} · {}", text::cut(&title, 50), one.head.harness, text::line(&dir))
+            let facts = format!("{} · {when}", one.head.harness);
+            let rest = room.saturating_sub(facts.chars().count() + 3);
+            let (title, dir) = text::share(&title, &text::line(&dir), Some(rest));
+            format!("{title} · {facts} · {dir}")
         })
         .collect();
     let picked = MultiSelect::new("Which sessions?", lines)
         .with_page_size(15)
         .with_help_message("type to filter, space to mark, enter to export, esc to stop")
-        .raw_prompt_skippable()?;
+        .with_formatter(&|chosen| text::count(chosen.len(), "session"))
+        .raw_prompt_skippable();
+    let picked = ui.answer(picked)?.filter(|picked| !picked.is_empty());
     let Some(picked) = picked else {
         return Err(Error::new(Kind::NotFound, "nothing was chosen, so nothing was exported").into());
     };

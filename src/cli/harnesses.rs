@@ -22,9 +22,13 @@ pub fn run(env: &Env, ui: &Ui) -> anyhow::Result<Exit> {
             (Some(_), None) => "installed".to_owned(),
             (None, _) => "not installed".to_owned(),
         };
+        let dir = text::fold_home(&row.data_dir.to_string_lossy(), &home);
         let sessions = match row.found {
-            true => text::count(usize::try_from(row.sessions).unwrap_or(usize::MAX), "session"),
-            false => "no data directory".to_owned(),
+            true => {
+                let count = usize::try_from(row.sessions).unwrap_or(usize::MAX);
+                format!("{} in {dir}", text::count(count, "session"))
+            }
+            false => format!("no {dir} here"),
         };
         let can = match (row.read, row.write) {
             (true, true) => "read, write, resume",
@@ -34,8 +38,8 @@ pub fn run(env: &Env, ui: &Ui) -> anyhow::Result<Exit> {
         writeln!(out, "{STRONG}{:<10}{STRONG:#} {}", row.id, row.name)?;
         writeln!(
             out,
-            "           {sessions} in {} · {program} {FAINT}(proven with {}) · {can}{FAINT:#}",
-            text::line(&text::fold_home(&row.data_dir.to_string_lossy(), &home)),
+            "           {} · {program} {FAINT}(proven with {}) · {can}{FAINT:#}",
+            text::line(&sessions),
             row.tested
         )?;
     }

@@ -3,6 +3,8 @@
 use std::io::Write;
 use std::path::Path;
 
+use inquire::Confirm;
+
 use super::args::{ConvertArgs, ImportArgs, PlaceArgs};
 use super::exit::Exit;
 use super::text;
@@ -15,6 +17,9 @@ use crate::ops::import::report::{Report, Row};
 use crate::ops::import::{self, Incoming, Options, incoming};
 use crate::ops::inspect;
 
+/// More sessions than this are counted, not shown one by one.
+const MANY: usize = 20;
+
 pub fn import(env: &Env, ui: &Ui, args: &ImportArgs) -> anyhow::Result<Exit> {
     let options = options(&args.place, args.to.as_deref())?;
     let archive = inspect::open(&env_path(env, &args.file), &mut std::io::stdin())?;
@@ -22,7 +27,7 @@ pub fn import(env: &Env, ui: &Ui, args: &ImportArgs) -> anyhow::Result<Exit> {
     let some = (!args.session.is_empty()).then_some(places.as_slice());
     inspect::check(&archive, some, &ui.progress())?;
     let incoming = Incoming::from_archive(&archive, args.file.to_string_lossy().into_owned(), &places)?;
-    run(env, ui, &incoming, &options)
+    run(env, ui, &incoming, &options, args.place.yes)
 }
 
 pub fn convert(env: &Env, ui: &Ui, args: &ConvertArgs) -> anyhow::Result<Exit> {
@@ -41,8 +46,8 @@ pub fn convert(env: &Env, ui: &Ui, args: &ConvertArgs) -> anyhow::Result<Exit> {
             .hint("`holdall list --all` shows what is here")
             .into());
     }
-    let incoming = Incoming::from_here(env, &chosen)?;
-    run(env, ui, &incoming, &options)
+    let incoming = Incoming::from_here(env, &chosen, options.workspace_root.is_some())?;
+    run(env, ui, &incoming, &options, args.place.yes)
 }
 
 fn env_path(env: &Env, file: &Path) -> std::path::PathBuf {
@@ -62,33 +67,59 @@ fn options(place: &PlaceArgs, to: Option<&str>) -> anyhow::Result<Options> {
     })
 }
 
-fn run(env: &Env, ui: &Ui, incoming: &Incoming<'_>, options: &Options) -> anyhow::Result<Exit> {
+fn run(env: &Env, ui: &Ui, incoming: &Incoming<'_>, options: &Options, yes: bool) -> anyhow::Result<Exit> {
+    let mut shown = None;
+    if !yes && !options.dry_run && ui.can_ask() {
+        let dry_run = Options { dry_run: true, ..options.clone() };
+        let preview = import::run(env, incoming, &dry_run, &ui.progress())?;
+        if preview.sessions.iter().any(|row| !row.changes.is_empty()) {
+            print(env, ui, &preview, None)?;
+            ui.warn(&preview.warnings);
+            let asked = Confirm::new("Go ahead?").with_default(true).prompt_skippable();
+            if ui.answer(asked)? != Some(true) {
+                return Err(Error::new(Kind::NotFound, "nothing was imported").into());
+            }
+            shown = Some(preview);
+        }
+    }
     let report = import::run(env, incoming, options, &ui.progress())?;
     if ui.json {
         ui.warn(&report.warnings);
         ui.print_json(&report)?;
     } else {
-        print(env, ui, &report)?;
-        ui.warn(&report.warnings);
+        if options.dry_run {
+            ui.print(format!("{STRONG}Dry run: nothing is changed.{STRONG:#}"))?;
+        }
+        print(env, ui, &report, shown.as_ref())?;
+        let known = shown.map(|shown| shown.warnings).unwrap_or_default();
+        let new: Vec<String> =
+            report.warnings.iter().filter(|warning| !known.contains(warning)).cloned().collect();
+        ui.warn(&new);
         advise(ui, &report);
     }
     Ok(if report.is_partial() { Exit::Partial } else { Exit::Done })
 }
 
-fn print(env: &Env, ui: &Ui, report: &Report) -> std::io::Result<()> {
+/// Prints a report; of what the user has `seen` and said yes to, only what went another way.
+fn print(env: &Env, ui: &Ui, report: &Report, seen: Option<&Report>) -> std::io::Result<()> {
     let home = env.home().to_string_lossy();
     let mut out = ui.out();
-    if report.dry_run {
-        writeln!(out, "{STRONG}Dry run: nothing is changed.{STRONG:#}")?;
-    }
     let total = report.sessions.len();
     // With many sessions, what went as planned is counted and the rest is shown.
-    let brief = total > 20 && !ui.verbose;
-    for row in &report.sessions {
+    let brief = total > MANY && !ui.verbose;
+    for (place, row) in report.sessions.iter().enumerate() {
         let routine = row.reason.is_none() || row.reason.as_deref() == Some("identical");
-        if !(brief && routine) {
+        let known = seen.and_then(|seen| seen.sessions.get(place));
+        if !(brief && routine) && known.is_none_or(|known| known.action != row.action) {
             print_row(&mut out, ui, row, report.dry_run, &home)?;
         }
+    }
+    if brief && seen.is_none() {
+        let mut sum = Fidelity::default();
+        for row in report.sessions.iter().filter(|row| is_conversion(row)) {
+            sum.merge(&row.fidelity);
+        }
+        print_fidelity(&mut out, &sum)?;
     }
     let mut counts: Vec<(&str, usize)> = Vec::new();
     for row in &report.sessions {
@@ -98,11 +129,15 @@ fn print(env: &Env, ui: &Ui, report: &Report) -> std::io::Result<()> {
             None => counts.push((word, 1)),
         }
     }
-    if total > 1 {
+    if total > 1 || seen.is_some() {
         let list: Vec<String> = counts.iter().map(|(word, n)| format!("{n} {word}")).collect();
         writeln!(out, "{}: {}", text::count(total, "session"), list.join(", "))?;
     }
     out.flush()
+}
+
+fn is_conversion(row: &Row) -> bool {
+    !row.changes.is_empty() && row.source.harness != row.target.harness.unwrap_or_default()
 }
 
 /// What happened, in a word or two.
@@ -150,11 +185,8 @@ fn print_row(out: &mut impl Write, ui: &Ui, row: &Row, dry_run: bool, home: &str
         let line = if old == cwd.to_string_lossy() { new } else { format!("{new}  (was {old})") };
         writeln!(out, "  in {}", text::line(&line))?;
     }
-    if !row.changes.is_empty() && row.source.harness != row.target.harness.unwrap_or_default() {
-        writeln!(out, "  {}", fidelity(&row.fidelity))?;
-    }
-    for (code, count, detail) in row.fidelity.notes.iter() {
-        writeln!(out, "  {FAINT}{} ({code}, {count}){FAINT:#}", text::line(detail))?;
+    if is_conversion(row) {
+        print_fidelity(out, &row.fidelity)?;
     }
     if ui.verbose {
         for change in &row.changes {
@@ -170,7 +202,7 @@ fn print_row(out: &mut impl Write, ui: &Ui, row: &Row, dry_run: bool, home: &str
     }
     if let Some(resume) = row.resume.as_ref().filter(|_| row.action != "skip") {
         let checked = match row.verified {
-            "program" => " (it is in the agent's own list)",
+            "program" => " (it is in the program's own list)",
             _ => "",
         };
         writeln!(
@@ -194,27 +226,42 @@ fn explain(reason: &str) -> &str {
     }
 }
 
-fn fidelity(fidelity: &Fidelity) -> String {
+fn print_fidelity(out: &mut impl Write, fidelity: &Fidelity) -> std::io::Result<()> {
+    let told = told(fidelity);
+    if !told.is_empty() {
+        writeln!(out, "  {told}")?;
+    }
+    for (code, count, detail) in fidelity.notes.iter() {
+        writeln!(out, "  {FAINT}{} ({code}, {count}){FAINT:#}", text::line(detail))?;
+    }
+    Ok(())
+}
+
+/// What a conversion carries: `3 prompts · 2 tool calls (1 in another form) · 1 thought (left out)`.
+fn told(fidelity: &Fidelity) -> String {
     let mut parts = Vec::new();
     for (name, Counts { kept, adapted, dropped }) in [
-        ("prompts", fidelity.user),
-        ("answers", fidelity.assistant),
-        ("tool calls", fidelity.tool_calls),
-        ("results", fidelity.tool_results),
-        ("images", fidelity.images),
-        ("thoughts", fidelity.reasoning),
+        ("prompt", fidelity.user),
+        ("answer", fidelity.assistant),
+        ("tool call", fidelity.tool_calls),
+        ("result", fidelity.tool_results),
+        ("image", fidelity.images),
+        ("thought", fidelity.reasoning),
     ] {
-        if kept + adapted + dropped == 0 {
+        let total = kept + adapted + dropped;
+        if total == 0 {
             continue;
         }
-        let mut part = format!("{kept} {name}");
+        let all = |n: u64, what: &str| if n == total { what.to_owned() } else { format!("{n} {what}") };
+        let mut but = Vec::new();
         if adapted > 0 {
-            part.push_str(&format!(", {adapted} in another form"));
+            but.push(all(adapted, "in another form"));
         }
         if dropped > 0 {
-            part.push_str(&format!(", {dropped} left out"));
+            but.push(all(dropped, "left out"));
         }
-        parts.push(part);
+        let but = if but.is_empty() { String::new() } else { format!(" ({})", but.join(", ")) };
+        parts.push(format!("{}{but}", text::count(usize::try_from(total).unwrap_or(usize::MAX), name)));
     }
     parts.join(" · ")
 }
@@ -240,6 +287,17 @@ fn advise(ui: &Ui, report: &Report) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_conversion_carries() {
+        let fidelity = Fidelity {
+            user: Counts { kept: 1, ..Counts::default() },
+            tool_calls: Counts { kept: 2, adapted: 1, dropped: 0 },
+            reasoning: Counts { dropped: 3, ..Counts::default() },
+            ..Fidelity::default()
+        };
+        assert_eq!(told(&fidelity), "1 prompt · 3 tool calls (1 in another form) · 3 thoughts (left out)");
+    }
 
     #[test]
     fn shell_words() {

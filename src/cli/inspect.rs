@@ -102,7 +102,7 @@ pub fn verify(ui: &Ui, args: &FileArgs) -> anyhow::Result<Exit> {
     } else if verification.ok {
         ui.print(format!(
             "{GOOD}ok{GOOD:#}: every checksum of {} is right",
-            text::line(&args.file.to_string_lossy())
+            text::line(&ops::name(&args.file))
         ))?;
     } else {
         for problem in &verification.problems {

@@ -7,13 +7,17 @@ use super::exit::Exit;
 use super::text;
 use super::ui::{FAINT, STRONG, Ui};
 use crate::env::Env;
-use crate::ops::list::{self, Report, Row};
+use crate::ops::list::{self, Report};
+use crate::ops::select;
 
 /// Rows on a terminal when nothing else is asked for.
 const ROWS: usize = 20;
 
-/// The shortest id that is shown; longer where two of the listed ids would look the same.
+/// The shortest id that is shown; longer where it would not name one session.
 const ID_WIDTH: usize = 8;
+
+/// On narrower terminals the title gets the room of the size.
+const ROOM_FOR_SIZE: usize = 100;
 
 pub fn run(env: &Env, ui: &Ui, args: &ListArgs) -> anyhow::Result<Exit> {
     let mut selection = args.select.selection(env)?;
@@ -26,7 +30,10 @@ pub fn run(env: &Env, ui: &Ui, args: &ListArgs) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     if report.sessions.is_empty() {
-        ui.note("No sessions. `holdall harnesses` shows where they are looked for.");
+        ui.note(match selection.is_open() {
+            true => "No sessions. `holdall harnesses` shows where they are looked for.",
+            false => "No session matches. `holdall list --all` shows what is here.",
+        });
         return Ok(Exit::Done);
     }
     print(env, ui, &report)?;
@@ -41,14 +48,14 @@ pub fn run(env: &Env, ui: &Ui, args: &ListArgs) -> anyhow::Result<Exit> {
 fn print(env: &Env, ui: &Ui, report: &Report) -> std::io::Result<()> {
     let now = env.now();
     let home = env.home().to_string_lossy();
-    let ids = short_ids(&report.sessions);
+    let known = select::known_ids(env);
+    let columns = ui.columns();
     let cells: Vec<[String; 4]> = report
         .sessions
         .iter()
-        .zip(ids)
-        .map(|(row, id)| {
+        .map(|row| {
             [
-                id,
+                short_id(&row.id, &known),
                 row.harness.clone(),
                 row.updated.map_or_else(String::new, |time| text::ago(time, now)),
                 text::size(row.bytes),
@@ -59,77 +66,47 @@ fn print(env: &Env, ui: &Ui, report: &Report) -> std::io::Result<()> {
         cells.iter().map(|cell| cell[column].len()).max().unwrap_or(0).max(title.len())
     };
     let [id, harness, updated, size] =
-        [width(0, "ID"), width(1, "AGENT"), width(2, "UPDATED"), width(3, "SIZE")];
+        [width(0, "ID"), width(1, "HARNESS"), width(2, "UPDATED"), width(3, "SIZE")];
+    let sized = columns.is_none_or(|columns| columns >= ROOM_FOR_SIZE);
+    let size_cell = |text: &str| if sized { format!("{text:>size$}  ") } else { String::new() };
     // What the title and the directory have to share.
-    let rest =
-        terminal_width(ui).map(|columns| columns.saturating_sub(id + harness + updated + size + 10).max(20));
+    let taken = id + harness + updated + 6 + size_cell("").len();
+    let rest = columns.map(|columns| columns.saturating_sub(taken).max(20));
     let mut out = ui.out();
     writeln!(
         out,
-        "{FAINT}{:id$}  {:harness$}  {:updated$}  {:>size$}  TITLE · DIRECTORY{FAINT:#}",
-        "ID", "AGENT", "UPDATED", "SIZE"
+        "{FAINT}{:id$}  {:harness$}  {:updated$}  {}TITLE · DIRECTORY{FAINT:#}",
+        "ID",
+        "HARNESS",
+        "UPDATED",
+        size_cell("SIZE")
     )?;
     for (row, cell) in report.sessions.iter().zip(&cells) {
-        let [shown, agent, when, bytes] = cell;
+        let [shown, name, when, bytes] = cell;
         let title = row.title.as_deref().filter(|title| !title.trim().is_empty()).unwrap_or("(no title)");
-        let dir = text::fold_home(row.cwd.as_deref().unwrap_or(""), &home);
-        let (title, dir) = share(&text::line(title), &text::line(&dir), rest);
         let mark = if row.parent.is_some() { "↳ " } else { "" };
+        let title = format!("{mark}{}", text::line(title));
+        let dir = text::fold_home(row.cwd.as_deref().unwrap_or(""), &home);
+        let (title, dir) = text::share(&title, &text::line(&dir), rest);
         writeln!(
             out,
-            "{STRONG}{shown:id$}{STRONG:#}  {agent:harness$}  {when:updated$}  {bytes:>size$}  {mark}{title} {FAINT}· {dir}{FAINT:#}"
+            "{STRONG}{shown:id$}{STRONG:#}  {name:harness$}  {when:updated$}  {}{title} {FAINT}· {dir}{FAINT:#}",
+            size_cell(bytes)
         )?;
     }
     out.flush()
 }
 
-/// Cuts title and directory so that both fit: the directory gets at most two fifths.
-fn share(title: &str, dir: &str, columns: Option<usize>) -> (String, String) {
-    use unicode_width::UnicodeWidthStr;
-    let Some(columns) = columns else { return (title.to_owned(), dir.to_owned()) };
-    let for_dir = dir.width().min(columns * 2 / 5);
-    let title = text::cut(title, columns.saturating_sub(for_dir + 3)).into_owned();
-    let left = columns.saturating_sub(title.width() + 3);
-    (title, cut_front(dir, left))
-}
-
-/// Cuts a path at its front: its end tells more.
-fn cut_front(path: &str, width: usize) -> String {
-    use unicode_width::UnicodeWidthStr;
-    if path.width() <= width {
-        return path.to_owned();
-    }
-    let mut start = 0;
-    while path[start..].width() + 1 > width {
-        let Some(c) = path[start..].chars().next() else { break };
-        start += c.len_utf8();
-    }
-    format!("…{}", &path[start..])
-}
-
-fn terminal_width(ui: &Ui) -> Option<usize> {
-    if ui.is_terminal() {
-        terminal_size::terminal_size().map(|(width, _)| usize::from(width.0))
-    } else {
-        None
-    }
-}
-
-/// For each session, the shortest prefix of its id that is unique among those listed.
-fn short_ids(rows: &[Row]) -> Vec<String> {
-    let mut sorted: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
-    sorted.sort_unstable();
-    sorted.dedup();
-    let common = |a: &str, b: &str| a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count();
-    rows.iter()
-        .map(|row| {
-            let at = sorted.binary_search(&row.id.as_str()).unwrap_or(0);
-            let before = at.checked_sub(1).map_or(0, |other| common(sorted[other], &row.id));
-            let after = sorted.get(at + 1).map_or(0, |other| common(other, &row.id));
-            let length = (before.max(after) + 1).max(ID_WIDTH);
-            text::line(&row.id.chars().take(length).collect::<String>()).into_owned()
-        })
-        .collect()
+/// The shortest prefix of the id that names this session alone; `known` are the ids of all
+/// sessions, sorted.
+fn short_id(id: &str, known: &[String]) -> String {
+    let common = |other: &String| id.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+    let at = known.partition_point(|other| other.as_str() < id);
+    let next = if known.get(at).is_some_and(|other| other == id) { at + 1 } else { at };
+    let before = at.checked_sub(1).and_then(|at| known.get(at)).map_or(0, common);
+    let after = known.get(next).map_or(0, common);
+    let length = (before.max(after) + 1).max(ID_WIDTH);
+    text::line(&id.chars().take(length).collect::<String>()).into_owned()
 }
 
 #[cfg(test)]
@@ -137,10 +114,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_titles_and_paths_share_the_line() {
-        assert_eq!(share("short", "~/a", Some(40)), ("short".into(), "~/a".into()));
-        let (title, dir) = share(&"t".repeat(100), &"/very/long".repeat(10), Some(50));
-        assert_eq!((title.chars().count(), dir.chars().count()), (27, 20));
-        assert!(title.ends_with('…') && dir.starts_with('…'));
+    fn short_ids_name_one_session() {
+        let known: Vec<String> =
+            ["01a1f97a-e389", "01a1f97a-ff91", "01a1f97a-fffe", "8dd9110b-80ab"].map(String::from).into();
+        let short: Vec<String> = known.iter().map(|id| short_id(id, &known)).collect();
+        assert_eq!(short, ["01a1f97a-e", "01a1f97a-ff9", "01a1f97a-fff", "8dd9110b"]);
     }
 }

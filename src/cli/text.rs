@@ -8,11 +8,11 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use crate::model::{Time, time};
 
 /// Whether a character could do something to a terminal, or hide what a text says: control
-/// characters, and the marks that reorder or hide text.
+/// characters, and the marks that reorder or hide text. The joiners inside emoji and words do neither.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
@@ -68,16 +68,37 @@ pub fn cut(text: &str, width: usize) -> Cow<'_, str> {
     Cow::Owned(format!("{}…", &text[..end]))
 }
 
+/// Cuts title and directory so that both fit: the directory gets at most two fifths.
+pub fn share(title: &str, dir: &str, columns: Option<usize>) -> (String, String) {
+    let Some(columns) = columns else { return (title.to_owned(), dir.to_owned()) };
+    let for_dir = dir.width().min(columns * 2 / 5);
+    let title = cut(title, columns.saturating_sub(for_dir + 3)).into_owned();
+    let left = columns.saturating_sub(title.width() + 3);
+    (title, cut_front(dir, left))
+}
+
+/// Cuts a path at its front: its end tells more.
+fn cut_front(path: &str, width: usize) -> String {
+    if path.width() <= width {
+        return path.to_owned();
+    }
+    let mut start = 0;
+    while path[start..].width() + 1 > width {
+        let Some(c) = path[start..].chars().next() else { break };
+        start += c.len_utf8();
+    }
+    format!("…{}", &path[start..])
+}
+
 /// How long ago, in a word or two.
 pub fn ago(then: Time, now: Time) -> String {
     let seconds = (now - then).num_seconds();
     match seconds {
         ..0 => then.format("%Y-%m-%d").to_string(),
         0..60 => "just now".to_owned(),
-        60..3600 => format!("{} min ago", seconds / 60),
-        3600..86_400 => format!("{} h ago", seconds / 3600),
-        86_400..172_800 => "yesterday".to_owned(),
-        172_800..2_592_000 => format!("{} days ago", seconds / 86_400),
+        60..3600 => format!("{}m ago", seconds / 60),
+        3600..86_400 => format!("{}h ago", seconds / 3600),
+        86_400..2_592_000 => format!("{}d ago", seconds / 86_400),
         _ => then.format("%Y-%m-%d").to_string(),
     }
 }
@@ -150,7 +171,7 @@ mod tests {
     fn nothing_unsafe_reaches_the_terminal() {
         assert_eq!(line("a\x1b[31mb\nc\u{202e}d"), "a\\u{1b}[31mb c\\u{202e}d");
         assert_eq!(block("a\r\nb\tc\rd\x07"), "a\nb\tc\\u{d}d\\u{7}");
-        assert_eq!(line("plain é 漢字 🎉"), "plain é 漢字 🎉");
+        assert_eq!(line("plain é 漢字 👩\u{200d}👧"), "plain é 漢字 👩\u{200d}👧");
     }
 
     #[test]
@@ -183,8 +204,16 @@ mod tests {
         let now = time::parse("2026-11-20T12:00:00Z").expect("a time");
         let at = |text| ago(time::parse(text).expect("a time"), now);
         assert_eq!(at("2026-11-20T11:59:30Z"), "just now");
-        assert_eq!(at("2026-11-20T09:00:00Z"), "3 h ago");
-        assert_eq!(at("2026-11-17T09:00:00Z"), "3 days ago");
+        assert_eq!(at("2026-11-20T09:00:00Z"), "3h ago");
+        assert_eq!(at("2026-11-17T09:00:00Z"), "3d ago");
         assert_eq!(at("2026-01-17T09:00:00Z"), "2026-01-17");
+    }
+
+    #[test]
+    fn long_titles_and_paths_share_the_line() {
+        assert_eq!(share("short", "~/a", Some(40)), ("short".into(), "~/a".into()));
+        let (title, dir) = share(&"t".repeat(100), &"/very/long".repeat(10), Some(50));
+        assert_eq!((title.chars().count(), dir.chars().count()), (27, 20));
+        assert!(title.ends_with('…') && dir.starts_with('…'));
     }
 }

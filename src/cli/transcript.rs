@@ -12,9 +12,9 @@ use super::ui::{BAD, FAINT, STRONG, USER, WARNING};
 use crate::env::Env;
 use crate::error::{IoContext, Result};
 use crate::model::event::{MediaData, ToolInput};
-use crate::model::{Agent, Event, EventKind, Part, Sink, ToolStatus};
+use crate::model::{Agent, Event, EventKind, NoteKind, Part, Sink, ToolStatus};
 use crate::ops::select::Selected;
-use crate::ops::show::{Viewer, note_name};
+use crate::ops::show::Viewer;
 
 /// Columns of a folded tool call.
 const CALL_WIDTH: usize = 100;
@@ -37,12 +37,14 @@ pub struct Transcript<W> {
     full: bool,
     speaker: Option<&'static str>,
     was_history: bool,
+    /// Calls that have no result yet: their id and their tool's name.
+    open_calls: Vec<(String, String)>,
 }
 
 impl<W: Write> Transcript<W> {
     /// Writes to `out`; `full`: folds nothing.
     pub fn new(out: W, style: Style, full: bool) -> Self {
-        Self { out, style, full, speaker: None, was_history: false }
+        Self { out, style, full, speaker: None, was_history: false, open_calls: Vec::new() }
     }
 
     /// Writes what is known of the session.
@@ -96,10 +98,11 @@ impl<W: Write> Transcript<W> {
         Ok(())
     }
 
-    fn call(&mut self, name: &str, input: &ToolInput<'_>) -> Result<()> {
+    fn call(&mut self, id: &str, name: &str, input: &ToolInput<'_>) -> Result<()> {
         self.speaker("Agent")?;
         let (ToolInput::Json(input) | ToolInput::Text(input)) = input;
         let name = text::line(name).into_owned();
+        self.open_calls.push((id.to_owned(), name.clone()));
         if self.full {
             let input = text::block(input).into_owned();
             return self.write(|out, style| match style {
@@ -115,7 +118,17 @@ impl<W: Write> Transcript<W> {
         })
     }
 
-    fn result(&mut self, content: &[Part<'_>], status: ToolStatus, exit_code: Option<i32>) -> Result<()> {
+    fn result(
+        &mut self,
+        id: &str,
+        content: &[Part<'_>],
+        status: ToolStatus,
+        exit_code: Option<i32>,
+    ) -> Result<()> {
+        // Calls that run side by side have their results after all of them.
+        let several = self.open_calls.len() > 1;
+        let call = self.open_calls.iter().position(|(open, _)| open == id);
+        let call = call.map(|place| self.open_calls.remove(place).1).filter(|_| several);
         let all: Vec<Cow<'_, str>> = content.iter().map(describe).collect();
         let lines = || all.iter().flat_map(|part| part.lines());
         let mark = match (status, exit_code) {
@@ -124,12 +137,16 @@ impl<W: Write> Transcript<W> {
             (ToolStatus::Error, None) => "failed".to_owned(),
             (ToolStatus::Interrupted, _) => "interrupted".to_owned(),
         };
+        let whose = call.map(|name| format!("result of {name}")).unwrap_or_default();
         let shown = if self.full { usize::MAX } else { RESULT_LINES };
         let more = lines().skip(shown).count();
         let full = self.full;
         let cut = |line: &str| if full { line.to_owned() } else { text::cut(line, CALL_WIDTH).into_owned() };
         self.write(|out, style| match style {
             Style::Terminal => {
+                if !whose.is_empty() {
+                    writeln!(out, "  {FAINT}{whose}{FAINT:#}")?;
+                }
                 if !mark.is_empty() {
                     writeln!(out, "  {BAD}{mark}{BAD:#}")?;
                 }
@@ -146,7 +163,8 @@ impl<W: Write> Transcript<W> {
                 if more > 0 {
                     body.push(format!("… {}", text::count(more, "more line")));
                 }
-                fenced(out, &mark, &body.join("\n"))
+                let before: Vec<String> = [whose, mark].into_iter().filter(|text| !text.is_empty()).collect();
+                fenced(out, &before.join(": "), &body.join("\n"))
             }
         })
     }
@@ -169,6 +187,14 @@ fn fenced(out: &mut impl Write, before: &str, body: &str) -> io::Result<()> {
         writeln!(out, "{before}\n")?;
     }
     writeln!(out, "{fence}\n{body}\n{fence}\n")
+}
+
+fn heading(note: NoteKind) -> &'static str {
+    match note {
+        NoteKind::UserShell => "Your own shell command",
+        NoteKind::Interrupted => "Interrupted",
+        NoteKind::TaskReport => "Report of a background task",
+    }
 }
 
 fn describe<'p>(part: &'p Part<'_>) -> Cow<'p, str> {
@@ -204,12 +230,15 @@ impl<W: Write> Sink for Transcript<W> {
                     Style::Markdown => writeln!(out, "*{}*\n", text.trim()),
                 })
             }
-            EventKind::ToolCall { name, input, .. } => self.call(name, input),
-            EventKind::ToolResult { content, status, exit_code, .. } => {
-                self.result(content, *status, *exit_code)
+            EventKind::ToolCall { call_id, name, input, .. } => self.call(call_id, name, input),
+            EventKind::ToolResult { call_id, content, status, exit_code } => {
+                self.result(call_id, content, *status, *exit_code)
             }
-            EventKind::Summary { text } => self.aside("Summary of everything before", text),
-            EventKind::Note { kind, text } => self.aside(note_name(*kind), text),
+            EventKind::Summary { text } if self.full => self.aside("Summary of everything before", text),
+            EventKind::Summary { text } => {
+                self.aside("Summary of everything before (--full shows what it stands for)", text)
+            }
+            EventKind::Note { kind, text } => self.aside(heading(*kind), text),
         }
     }
 }

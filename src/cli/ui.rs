@@ -1,11 +1,13 @@
 //! stdout for data, stderr for talk, progress.
 
 use std::io::{IsTerminal, Write};
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use inquire::InquireError;
+use inquire::error::InquireResult;
 use serde::Serialize;
 
 use super::args::{Color, Global};
@@ -55,6 +57,29 @@ impl Ui {
     /// Whether a person can be asked.
     pub fn can_ask(&self) -> bool {
         !self.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
+    /// How wide the terminal is; `None` when stdout is none.
+    pub fn columns(&self) -> Option<usize> {
+        const USUAL: usize = 80;
+        const NARROWEST: usize = 40;
+        if !self.is_terminal() {
+            return None;
+        }
+        let columns = terminal_size::terminal_size().map_or(USUAL, |(width, _)| usize::from(width.0));
+        // Some terminals say that they have no columns at all.
+        Some(if columns == 0 { USUAL } else { columns.max(NARROWEST) })
+    }
+
+    /// What the user answered; `None` when they did not want to.
+    ///
+    /// # Errors
+    /// When the terminal cannot be used.
+    pub fn answer<T>(&self, asked: InquireResult<Option<T>>) -> anyhow::Result<Option<T>> {
+        match asked {
+            Err(InquireError::OperationInterrupted) => Ok(None),
+            other => Ok(other?),
+        }
     }
 
     /// Data, buffered; colours go away when stdout is no terminal.
@@ -124,20 +149,15 @@ impl Ui {
 
     /// A progress bar that appears when the work takes longer than half a second.
     pub fn progress(&self) -> Bar {
-        Bar { state: Mutex::new(None), hidden: self.quiet || self.json || !std::io::stderr().is_terminal() }
+        Bar { current: Arc::default(), hidden: self.quiet || self.json || !std::io::stderr().is_terminal() }
     }
 }
 
 /// A progress bar on stderr.
 pub struct Bar {
-    state: Mutex<Option<State>>,
+    /// The piece of work that goes on.
+    current: Arc<Mutex<Option<ProgressBar>>>,
     hidden: bool,
-}
-
-struct State {
-    bar: ProgressBar,
-    started: Instant,
-    shown: bool,
 }
 
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -149,34 +169,42 @@ impl Progress for Bar {
         }
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::hidden());
         let style = if total > 0 {
-            "{msg} {bar:28} {bytes}/{total_bytes}  {bytes_per_sec}  {eta}"
+            "{msg} {bar:28} {decimal_bytes}/{decimal_total_bytes}  {eta}"
         } else {
-            "{msg} {spinner} {bytes}  {bytes_per_sec}"
+            "{msg} {spinner} {decimal_bytes}"
         };
         if let Ok(style) = ProgressStyle::with_template(style) {
             bar.set_style(style);
         }
         bar.set_message(task.to_owned());
-        if let Ok(mut state) = self.state.lock() {
-            *state = Some(State { bar, started: Instant::now(), shown: false });
+        if let Ok(mut current) = self.current.lock() {
+            *current = Some(bar.clone());
         }
+        // Not when something advances: a long session may be read for a while before it does.
+        let current = Arc::clone(&self.current);
+        std::thread::spawn(move || {
+            std::thread::sleep(PATIENCE);
+            let Ok(current) = current.lock() else { return };
+            if current.is_some() && !bar.is_finished() {
+                bar.set_draw_target(ProgressDrawTarget::stderr());
+                bar.enable_steady_tick(PATIENCE / 4);
+            }
+        });
     }
 
     fn advance(&self, bytes: u64) {
-        let Ok(mut guard) = self.state.lock() else { return };
-        let Some(state) = guard.as_mut() else { return };
-        state.bar.inc(bytes);
-        if !state.shown && state.started.elapsed() > PATIENCE {
-            state.bar.set_draw_target(ProgressDrawTarget::stderr());
-            state.shown = true;
+        if let Ok(current) = self.current.lock()
+            && let Some(bar) = current.as_ref()
+        {
+            bar.inc(bytes);
         }
     }
 
     fn end(&self) {
-        if let Ok(mut guard) = self.state.lock()
-            && let Some(state) = guard.take()
+        if let Ok(mut current) = self.current.lock()
+            && let Some(bar) = current.take()
         {
-            state.bar.finish_and_clear();
+            bar.finish_and_clear();
         }
     }
 }

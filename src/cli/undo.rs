@@ -143,7 +143,7 @@ pub fn finish_earlier(env: &Env, ui: &Ui, changes: bool) -> anyhow::Result<()> {
 fn tell_saved(ui: &Ui, saved: &[Saved]) {
     for saved in saved {
         ui.note(format!(
-            "{} had been gone on with; that state is kept in {}",
+            "{} was continued since; what it held is kept in {}",
             text::line(&saved.label),
             text::line(&saved.copy.to_string_lossy())
         ));

@@ -235,6 +235,13 @@ pub trait Harness: Sync {
     /// When a part that the session cannot be without is missing or cannot be read.
     fn open(&self, env: &Env, found: &Found) -> Result<NativeSession>;
 
+    /// Whether the store holds the payload file with this path as lines of a file that other
+    /// sessions share, so that it must never be removed with one of them.
+    fn is_shared(&self, path: &str) -> bool {
+        let _ = path;
+        false
+    }
+
     /// [`Harness::open`] for many sessions, where something can be shared between them.
     fn open_all(&self, env: &Env, found: &[&Found]) -> Vec<Result<NativeSession>> {
         found.iter().map(|found| self.open(env, found)).collect()

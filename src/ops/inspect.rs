@@ -31,6 +31,11 @@ pub struct Verification {
     pub problems: Vec<Problem>,
 }
 
+/// What to call an archive; `-` is stdin.
+pub fn name(file: &Path) -> String {
+    if file == Path::new("-") { "standard input".to_owned() } else { file.to_string_lossy().into_owned() }
+}
+
 /// Opens an archive; `-` is stdin.
 ///
 /// # Errors
@@ -60,7 +65,10 @@ pub fn verify(file: &Path, stdin: &mut dyn Read, progress: &dyn Progress) -> Res
     let problems = match open(file, stdin).and_then(|archive| archive.verify(None, progress)) {
         Ok(problems) => problems,
         Err(error) if error.kind() == Kind::Archive => {
-            vec![Problem { entry: file.to_string_lossy().into_owned(), problem: error.to_string() }]
+            let entry = name(file);
+            let problem = error.to_string();
+            let problem = problem.strip_prefix(&format!("{entry}: ")).unwrap_or(&problem).to_owned();
+            vec![Problem { entry, problem }]
         }
         Err(error) => return Err(error),
     };

@@ -1,10 +1,13 @@
 //! `imports` and `undo`: past imports, and taking one back.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use crate::env::Env;
-use crate::error::Result;
-use crate::txn::{self, Import, Recovered, UndoReport};
+use crate::error::{Error, Kind, Result};
+use crate::harness::{self, Found};
+use crate::txn::{self, Import, ImportState, Recovered, UndoReport};
 
 /// What `imports --json` prints.
 #[derive(Serialize)]
@@ -26,9 +29,43 @@ pub fn imports(env: &Env) -> Result<Report> {
 /// Takes an import back; the last one by default.
 ///
 /// # Errors
-/// When there is none, or something was changed since and `force` is not set.
+/// When there is none, a running program has one of its sessions open, or something was changed
+/// since and `force` is not set.
 pub fn undo(env: &Env, import_id: Option<&str>, force: bool) -> Result<UndoReport> {
+    let imports = txn::imports(&env.state_dir())?;
+    let wanted = imports.iter().find(|import| match import_id {
+        Some(id) => import.id == id,
+        None => import.state == ImportState::Done,
+    });
+    if let Some(import) = wanted.filter(|import| import.state == ImportState::Done) {
+        refuse_open(env, import)?;
+    }
     txn::undo(&env.state_dir(), import_id, force)
+}
+
+/// Refuses when a running program has one of the import's sessions open: it would go on writing
+/// to a file that is no longer there.
+fn refuse_open(env: &Env, import: &Import) -> Result<()> {
+    let mut stores: HashMap<&str, HashMap<String, Found>> = HashMap::new();
+    for session in &import.sessions {
+        let Some((harness, id)) = session.label.split_once(':') else { continue };
+        // An import of a newer holdall may name a harness that this one does not know.
+        let Ok(to) = harness::by_id(harness) else { continue };
+        if !stores.contains_key(harness) {
+            let mut store = HashMap::new();
+            to.scan(env, &mut |found| {
+                store.insert(found.id.clone(), found);
+            })?;
+            stores.insert(harness, store);
+        }
+        let Some(found) = stores.get(harness).and_then(|store| store.get(id)) else { continue };
+        if let Some(reason) = to.live(env, found)? {
+            let message =
+                format!("import {} was not undone: {} is in use: {reason}", import.id, session.label);
+            return Err(Error::new(Kind::Busy, message).hint("close it there and undo again"));
+        }
+    }
+    Ok(())
 }
 
 /// Finishes or takes back what an earlier run was killed in the middle of. `wait`: for another

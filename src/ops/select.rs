@@ -98,8 +98,11 @@ impl Selection {
         let wanted = self.limit.unwrap_or(usize::MAX);
         let mut selected = Vec::new();
         // In batches, so that "the newest 20" opens about 20 files and not all of them.
-        let batch = if wanted == usize::MAX { candidates.len().max(1) } else { wanted.max(16) };
-        for batch in candidates.chunks(batch) {
+        let size = if wanted == usize::MAX { candidates.len().max(1) } else { wanted.max(16) };
+        for batch in candidates.chunks(size) {
+            if selected.len() >= wanted && !self.may_be_among(&mut selected, wanted, &batch[0]) {
+                break;
+            }
             let heads: Vec<_> = batch.par_iter().map(|candidate| self.look(env, candidate)).collect();
             for head in heads {
                 match head {
@@ -107,15 +110,24 @@ impl Selection {
                     Err(error) => warnings.push(error.to_string()),
                 }
             }
-            if selected.len() >= wanted {
-                break;
-            }
         }
         if self.ids.is_empty() {
             sort(&mut selected);
         }
         selected.truncate(wanted);
         Ok(selected)
+    }
+
+    /// Whether the newest `wanted` of the selected may not be the newest of all, because `next`, the
+    /// candidate whose file changed last of those not opened, may have later activity. A file can
+    /// have changed without any activity, but no activity leaves the file unchanged.
+    fn may_be_among(&self, selected: &mut [Selected], wanted: usize, next: &Candidate) -> bool {
+        if !self.ids.is_empty() {
+            return false;
+        }
+        sort(selected);
+        let last = wanted.checked_sub(1).and_then(|last| selected.get(last));
+        last.is_some_and(|last| activity(last) < Time::from(next.found.modified))
     }
 
     fn candidates(&self, env: &Env, warnings: &mut Vec<String>) -> Result<Vec<Candidate>> {
@@ -196,9 +208,24 @@ pub fn open_all(env: &Env, chosen: &[&Selected]) -> Result<Vec<NativeSession>> {
     Ok(sessions.into_iter().flatten().collect())
 }
 
+fn activity(one: &Selected) -> Time {
+    one.head.updated.unwrap_or_else(|| one.found.modified.into())
+}
+
 fn sort(selected: &mut [Selected]) {
-    let key = |one: &Selected| one.head.updated.unwrap_or_else(|| one.found.modified.into());
-    selected.sort_by(|a, b| key(b).cmp(&key(a)).then_with(|| a.head.id.cmp(&b.head.id)));
+    selected.sort_by(|a, b| activity(b).cmp(&activity(a)).then_with(|| a.head.id.cmp(&b.head.id)));
+}
+
+/// The ids of all sessions on this machine, sorted, each once.
+pub fn known_ids(env: &Env) -> Vec<String> {
+    let mut ids = Vec::new();
+    for harness in HARNESSES {
+        // A store that cannot be read has no ids that could be given.
+        let _ = harness.scan(env, &mut |found| ids.push(found.id));
+    }
+    ids.sort_unstable();
+    ids.dedup();
+    ids
 }
 
 /// Whether a session's directory is `dir` or below it, with symbolic links on the way resolved.

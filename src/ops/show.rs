@@ -187,8 +187,7 @@ struct JsonOpaque {
     kind: &'static str,
 }
 
-/// The word for a status.
-pub fn status_name(status: ToolStatus) -> &'static str {
+fn status_name(status: ToolStatus) -> &'static str {
     match status {
         ToolStatus::Ok => "ok",
         ToolStatus::Error => "error",
@@ -196,8 +195,7 @@ pub fn status_name(status: ToolStatus) -> &'static str {
     }
 }
 
-/// The word for a kind of note.
-pub fn note_name(kind: NoteKind) -> &'static str {
+fn note_name(kind: NoteKind) -> &'static str {
     match kind {
         NoteKind::UserShell => "user-shell",
         NoteKind::Interrupted => "interrupted",

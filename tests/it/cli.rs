@@ -206,6 +206,41 @@ fn a_directory_that_does_not_exist_is_reported() {
 }
 
 #[test]
+fn every_listed_id_names_its_session() {
+    let setup = Setup::new();
+    // Sub-agents that Codex keeps as threads of their own begin like their parents, and are not listed.
+    for case in cases::of("codex") {
+        case.unpack(setup.from.dir());
+    }
+    let list = setup.run(&setup.from, &["list", "--all"]).must_end_with(0).ended.stdout;
+    let ids: Vec<&str> = list.lines().skip(1).map(|line| line.split_whitespace().next().unwrap()).collect();
+    assert!(ids.len() > 20, "{list}");
+    let again: Vec<&str> = std::iter::once("list").chain(ids).collect();
+    setup.run(&setup.from, &again).must_end_with(0);
+}
+
+/// A restored backup may have files that all changed at once, or in another order.
+#[test]
+fn the_newest_is_the_one_with_the_last_activity() {
+    let setup = Setup::new();
+    let files = tree::read(setup.from.dir());
+    let transcripts = files.keys().filter(|path| path.extension().is_some_and(|e| e == "jsonl"));
+    for (place, path) in transcripts.enumerate() {
+        let time = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(1_900_000_000 + place as u64);
+        let file = fs::File::options().append(true).open(setup.from.dir().join(path)).unwrap();
+        file.set_modified(time).unwrap();
+    }
+    let ids = |args: &[&str]| -> Vec<Value> {
+        let list = setup.run(&setup.from, args).must_end_with(0).ended.stdout;
+        let list: Value = serde_json::from_str(&list).unwrap();
+        list["sessions"].as_array().unwrap().iter().map(|session| session["id"].clone()).collect()
+    };
+    let all = ids(&["--json", "list", "--all"]);
+    assert!(all.len() > 17, "no second batch");
+    assert_eq!(ids(&["--json", "list", "-n", "3"]), all[..3]);
+}
+
+#[test]
 fn json_is_one_document_also_for_errors() {
     let setup = Setup::new();
     let archive = setup.archive.to_str().unwrap();

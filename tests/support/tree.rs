@@ -5,34 +5,46 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-/// What is at a path: a directory, a link, or a file with its mode and bytes.
+/// What is at a path: a directory or a file with its mode, or a link.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Node {
-    Directory,
+    Directory { mode: u32 },
     Link(PathBuf),
     File { mode: u32, bytes: Vec<u8> },
 }
 
-/// Everything below `dir`, by path relative to it. Nothing when `dir` is not there.
-pub fn read(dir: &Path) -> BTreeMap<PathBuf, Node> {
-    let mut nodes = BTreeMap::new();
-    collect(dir, dir, &mut nodes);
-    nodes
+/// Everything below a directory, by path relative to it.
+pub type Tree = BTreeMap<PathBuf, Node>;
+
+/// Everything below `dir`. Nothing when `dir` is not there.
+pub fn read(dir: &Path) -> Tree {
+    let mut tree = Tree::new();
+    collect(dir, dir, &mut tree);
+    tree
 }
 
-fn collect(root: &Path, dir: &Path, nodes: &mut BTreeMap<PathBuf, Node>) {
+/// The same without `place` and the directories above it.
+pub fn read_without(dir: &Path, place: &str) -> Tree {
+    let place = Path::new(place);
+    let mut tree = read(dir);
+    tree.retain(|path, _| !path.starts_with(place) && !place.starts_with(path));
+    tree
+}
+
+fn collect(root: &Path, dir: &Path, tree: &mut Tree) {
     let Ok(entries) = fs::read_dir(dir) else { return };
     for entry in entries {
         let path = entry.expect("a directory entry").path();
         let meta = fs::symlink_metadata(&path).expect("it is there");
+        let mode = meta.permissions().mode();
         let node = if meta.is_dir() {
-            collect(root, &path, nodes);
-            Node::Directory
+            collect(root, &path, tree);
+            Node::Directory { mode }
         } else if meta.is_symlink() {
             Node::Link(fs::read_link(&path).expect("a link"))
         } else {
-            Node::File { mode: meta.permissions().mode(), bytes: fs::read(&path).expect("a file") }
+            Node::File { mode, bytes: fs::read(&path).expect("a file") }
         };
-        nodes.insert(path.strip_prefix(root).expect("below").to_owned(), node);
+        tree.insert(path.strip_prefix(root).expect("below").to_owned(), node);
     }
 }

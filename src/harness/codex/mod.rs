@@ -103,6 +103,10 @@ impl Harness for Codex {
         read::read(payload, file, view, sink)
     }
 
+    fn is_shared(&self, path: &str) -> bool {
+        index::is_index(path)
+    }
+
     fn valid_id(&self, id: &str) -> bool {
         locate::is_uuid(id)
     }

@@ -1,25 +1,25 @@
 //! Carry the actions out, through [`crate::txn`].
 
-use std::collections::{BTreeMap, HashSet};
+use std::io::Write;
 use std::path::PathBuf;
 
 use rayon::prelude::*;
 
 use super::compare::Relation;
-use super::decide::{Decision, Origin, Planned};
+use super::decide::{Decision, Planned};
+use super::here::Origin;
 use super::incoming::Incoming;
+use super::meter::{self, Meter};
 use super::render::Counter;
 use super::report::{Change, Report, ResumeRow, Row, Source, TargetRow};
-use super::{Options, render};
+use super::{Options, render, verify, warnings};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
-use crate::git::{self, Comparison};
-use crate::harness::{self, Confirmation, Found, Harness};
 use crate::interrupt::Watched;
 use crate::model::Fidelity;
 use crate::progress::Progress;
 use crate::txn::plan::{Action, SessionPlan};
-use crate::txn::{self, Meta, Outcome, Transaction};
+use crate::txn::{Meta, Outcome, Transaction};
 
 /// What one planned session does to the disk.
 struct Work {
@@ -30,11 +30,15 @@ struct Work {
 
 /// What became of one planned session.
 #[derive(Default)]
-struct Done {
-    fidelity: Fidelity,
-    changes: Vec<Change>,
-    failure: Option<String>,
-    verified: Option<&'static str>,
+pub struct Done {
+    /// What a conversion kept, adapted and dropped.
+    pub fidelity: Fidelity,
+    /// What changed on disk.
+    pub changes: Vec<Change>,
+    /// Why it could not be brought.
+    pub failure: Option<String>,
+    /// How it was checked that the target can use it.
+    pub verified: Option<&'static str>,
 }
 
 /// Writes what was planned, or only counts it, and reports.
@@ -49,36 +53,28 @@ pub fn run(
     mut warnings: Vec<String>,
     progress: &dyn Progress,
 ) -> Result<Report> {
-    warn_about_places(env, &plans, &mut warnings);
+    warnings::about_places(env, &plans, &mut warnings);
     let work: Vec<Work> = plans.iter().map(work).collect();
-    let total = |plan: &Planned<'_>| -> u64 {
-        if plan.acts() { plan.session.payload.files().iter().map(|file| file.size).sum() } else { 0 }
-    };
-    progress.begin(if options.dry_run { "planning" } else { "importing" }, plans.iter().map(total).sum());
-    let import_id = import_id(env);
-    let acting = plans.iter().any(Planned::acts);
-    let (mut done, backup_dir) = if options.dry_run || !acting {
-        let done = plans
-            .par_iter()
-            .zip(&work)
-            .map(|(plan, work)| {
-                let done = count(env, options, plan, work);
-                progress.advance(total(plan));
-                done
-            })
-            .collect();
-        (done, options.dry_run.then(|| backup_dir(env, &import_id, options, &work)).flatten())
-    } else {
-        write(env, incoming, options, &plans, &work, &import_id, &total, progress)?
+    let total = plans.iter().filter(|plan| plan.acts()).map(|plan| meter::size(&*plan.session.payload)).sum();
+    progress.begin(if options.dry_run { "planning" } else { "importing" }, total);
+    // A dry run has no name: there is nothing that `undo` could take back.
+    let import_id = (!options.dry_run && plans.iter().any(Planned::acts)).then(|| import_id(env));
+    let (mut done, backup_dir) = match &import_id {
+        Some(id) => write(env, incoming, options, &plans, &work, id, progress)?,
+        None => {
+            let counted =
+                plans.par_iter().zip(&work).map(|(plan, work)| count(env, options, plan, work, progress));
+            (counted.collect(), None)
+        }
     };
     progress.end();
-    verify(env, options, &plans, &mut done, &mut warnings);
+    verify::verify(env, options, &plans, &mut done, &mut warnings);
     let sessions = plans.iter().zip(done).map(|(plan, done)| row(plan, done)).collect();
-    dedup(&mut warnings);
+    warnings::once(&mut warnings);
     Ok(Report {
         schema: "holdall.import/1",
         dry_run: options.dry_run,
-        import_id: acting.then_some(import_id),
+        import_id,
         archive: incoming.archive.clone(),
         backup_dir,
         sessions,
@@ -119,24 +115,30 @@ fn work(plan: &Planned<'_>) -> Work {
 }
 
 /// Renders every file without keeping it.
-fn count(env: &Env, options: &Options, plan: &Planned<'_>, work: &Work) -> Done {
+fn count(env: &Env, options: &Options, plan: &Planned<'_>, work: &Work, progress: &dyn Progress) -> Done {
     let mut done = Done::default();
+    if !plan.acts() {
+        return done;
+    }
+    let mut meter = Meter::new(&*plan.session.payload, progress);
     for (action, content) in work.actions.iter().zip(&work.contents) {
+        let mut counter = Counter::default();
         let bytes = match content {
-            Some(place) => match render_file(env, options, plan, *place, &mut Counter::default()) {
-                Ok((fidelity, bytes)) => {
+            Some(place) => match render_file(env, options, plan, *place, &mut meter.watch(&mut counter)) {
+                Ok(fidelity) => {
                     done.fidelity.merge(&fidelity);
-                    bytes
+                    counter.0
                 }
                 Err(error) => {
                     done.failure = Some(error.to_string());
-                    return done;
+                    break;
                 }
             },
             None => line_bytes(action),
         };
         done.changes.push(change(action, bytes));
     }
+    meter.finish();
     done
 }
 
@@ -145,16 +147,14 @@ fn render_file(
     options: &Options,
     plan: &Planned<'_>,
     place: usize,
-    counter: &mut Counter,
-) -> Result<(Fidelity, u64)> {
+    out: &mut dyn Write,
+) -> Result<Fidelity> {
     let (Some(target), Some(file)) = (plan.target(env, options), plan.layout.files.get(place)) else {
         return Err(Error::new(Kind::Unsupported, "the session has no target"));
     };
-    let fidelity = render::file(plan, &target, file, counter)?;
-    Ok((fidelity, counter.0))
+    render::file(plan, &target, file, out)
 }
 
-#[allow(clippy::too_many_arguments)] // One call; a struct would only rename them.
 fn write(
     env: &Env,
     incoming: &Incoming<'_>,
@@ -162,7 +162,6 @@ fn write(
     plans: &[Planned<'_>],
     work: &[Work],
     import_id: &str,
-    total: &(dyn Fn(&Planned<'_>) -> u64 + Sync),
     progress: &dyn Progress,
 ) -> Result<(Vec<Done>, Option<PathBuf>)> {
     let meta = Meta {
@@ -186,8 +185,9 @@ fn write(
         .par_iter()
         .enumerate()
         .map(|(session, &place)| {
-            let done = stage(env, options, &transaction, session, &plans[place], &work[place]);
-            progress.advance(total(&plans[place]));
+            let mut meter = Meter::new(&*plans[place].session.payload, progress);
+            let done = stage(env, options, &transaction, session, &plans[place], &work[place], &mut meter);
+            meter.finish();
             done
         })
         .collect();
@@ -224,17 +224,15 @@ fn stage(
     session: usize,
     plan: &Planned<'_>,
     work: &Work,
+    meter: &mut Meter<'_>,
 ) -> Result<Done> {
     let mut done = Done::default();
     for (index, (action, content)) in work.actions.iter().zip(&work.contents).enumerate() {
         let bytes = match content {
             Some(place) => {
-                let (Some(target), Some(file)) = (plan.target(env, options), plan.layout.files.get(*place))
-                else {
-                    return Err(Error::new(Kind::Unsupported, "the session has no target"));
-                };
                 let staged = transaction.stage(session, index, &mut |out| {
-                    done.fidelity.merge(&render::file(plan, &target, file, &mut Watched::new(out))?);
+                    let mut out = Watched::new(meter.watch(out));
+                    done.fidelity.merge(&render_file(env, options, plan, *place, &mut out)?);
                     Ok(())
                 })?;
                 staged.bytes
@@ -280,129 +278,6 @@ fn import_id(env: &Env) -> String {
     format!("{}-{}", env.now().format("%Y%m%dT%H%M%SZ"), &random[..4])
 }
 
-/// Where a real run would keep what it replaces.
-fn backup_dir(env: &Env, import_id: &str, options: &Options, work: &[Work]) -> Option<PathBuf> {
-    let replaces = |action: &Action| matches!(action, Action::Replace { .. } | Action::Remove { .. });
-    let any = !options.no_backup && work.iter().flat_map(|work| &work.actions).any(replaces);
-    any.then(|| txn::backup_dir(&env.state_dir(), import_id))
-}
-
-/// Directories that are missing, repositories that are not what they were, harnesses that never ran.
-fn warn_about_places(env: &Env, plans: &[Planned<'_>], warnings: &mut Vec<String>) {
-    let mut seen = HashSet::new();
-    for plan in plans.iter().filter(|plan| plan.acts()) {
-        let (Some(to), Some(destination)) = (plan.to, &plan.destination) else { continue };
-        if seen.insert(to.data_dir(env)) && !to.data_dir(env).is_dir() {
-            let info = to.info();
-            let installed = match env.find_program(info.program) {
-                Some(_) => "",
-                None => " and is not on PATH: install it to go on with the sessions",
-            };
-            let dir = to.data_dir(env);
-            warnings.push(format!(
-                "{} has no data directory here yet ({}){installed}",
-                info.name,
-                dir.display()
-            ));
-        }
-        if !seen.insert(destination.cwd.clone()) {
-            continue;
-        }
-        if !destination.cwd.is_dir() {
-            warnings.push(format!(
-                "{} does not exist: make it before you resume, or import with --cwd-map",
-                destination.cwd.display()
-            ));
-        } else if let Some(repo) = plan.session.repo {
-            match git::compare(repo, &destination.cwd) {
-                Comparison::Same => {}
-                other => warnings.push(format!("{}: {other}", destination.cwd.display())),
-            }
-        }
-    }
-}
-
-/// Asks the target program, or reads the sessions again from where they were put.
-fn verify(
-    env: &Env,
-    options: &Options,
-    plans: &[Planned<'_>],
-    done: &mut [Done],
-    warnings: &mut Vec<String>,
-) {
-    let mut by_harness: BTreeMap<&'static str, Vec<usize>> = BTreeMap::new();
-    for (place, plan) in plans.iter().enumerate() {
-        if let (true, Some(to), None) = (plan.acts(), plan.to, &done[place].failure) {
-            by_harness.entry(to.info().id).or_default().push(place);
-        }
-    }
-    for (id, places) in by_harness {
-        let Ok(to) = harness::by_id(id) else { continue };
-        let asks = to.info().confirms && !options.no_confirm && env.find_program(to.info().program).is_some();
-        if to.info().confirms && !asks {
-            warnings.push(format!(
-                "{} did not run, so it has not indexed the sessions: they resume by id, and its own list shows them \
-                 after it has scanned its directory",
-                to.info().name
-            ));
-        }
-        if options.dry_run {
-            for place in places {
-                done[place].verified = Some(if asks { "program" } else { "read-back" });
-            }
-            continue;
-        }
-        let listed = if asks { ask(env, to, plans, &places, warnings) } else { HashSet::new() };
-        for place in places {
-            done[place].verified = if listed.contains(&plans[place].id) {
-                Some("program")
-            } else {
-                read_back(env, to, &plans[place]).then_some("read-back")
-            };
-        }
-    }
-}
-
-fn ask(
-    env: &Env,
-    to: &dyn Harness,
-    plans: &[Planned<'_>],
-    places: &[usize],
-    warnings: &mut Vec<String>,
-) -> HashSet<String> {
-    let ids: Vec<String> = places.iter().map(|&place| plans[place].id.clone()).collect();
-    match to.confirm(env, &ids) {
-        Ok(Confirmation::Listed(listed)) => {
-            let missing = ids.iter().filter(|id| !listed.contains(id)).count();
-            if missing > 0 {
-                warnings.push(format!(
-                    "{} does not list {missing} of {} sessions; `{}` opens one by its id",
-                    to.info().name,
-                    ids.len(),
-                    to.resume("ID", env.home()).argv.join(" ")
-                ));
-            }
-            listed.into_iter().collect()
-        }
-        Ok(Confirmation::NotAsked(advice)) => {
-            warnings.extend(advice);
-            HashSet::new()
-        }
-        Err(error) => {
-            warnings.push(format!("{} could not be asked about the sessions: {error}", to.info().name));
-            HashSet::new()
-        }
-    }
-}
-
-fn read_back(env: &Env, to: &dyn Harness, plan: &Planned<'_>) -> bool {
-    let Some(path) = plan.layout.files.first().map(|file| file.path.clone()) else { return false };
-    let Ok(meta) = path.metadata() else { return false };
-    let Ok(modified) = meta.modified() else { return false };
-    let found = Found { id: plan.id.clone(), path, bytes: meta.len(), modified };
-    matches!(to.head(env, &found), Ok(Some(head)) if head.id == plan.id)
-}
-
 fn row(plan: &Planned<'_>, done: Done) -> Row {
     let head = &plan.session.head;
     let (action, mut reason) = match &plan.decision {
@@ -446,9 +321,4 @@ fn row(plan: &Planned<'_>, done: Done) -> Row {
         resume,
         verified: done.verified.unwrap_or("no"),
     }
-}
-
-fn dedup(warnings: &mut Vec<String>) {
-    let mut seen = HashSet::new();
-    warnings.retain(|warning| seen.insert(warning.clone()));
 }

@@ -45,6 +45,18 @@ pub fn file(path: &Path, render: impl FnOnce(&mut dyn Write) -> Result<()>) -> R
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Relation::Missing),
         Err(error) => return Err(error).at("open", path),
     };
+    content(here, path, render)
+}
+
+/// Compares what `render` writes with what `here` yields; `path` names it in errors.
+///
+/// # Errors
+/// When `here` cannot be read or rendering fails.
+pub fn content(
+    here: impl Read,
+    path: &Path,
+    render: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<Relation> {
     let mut comparer =
         Comparer { here: BufReader::with_capacity(256 << 10, here), state: Relation::Identical };
     render(&mut comparer)?;
@@ -54,12 +66,12 @@ pub fn file(path: &Path, render: impl FnOnce(&mut dyn Write) -> Result<()>) -> R
     Ok(comparer.state)
 }
 
-struct Comparer {
-    here: BufReader<File>,
+struct Comparer<R> {
+    here: BufReader<R>,
     state: Relation,
 }
 
-impl Write for Comparer {
+impl<R: Read> Write for Comparer<R> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut left = bytes;
         let mut block = [0; 16 << 10];

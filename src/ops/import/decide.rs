@@ -1,21 +1,18 @@
 //! The action for each session.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::path::PathBuf;
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 
-use super::compare::{self, Relation, Verdict};
+use super::compare::{Relation, Verdict};
 use super::destination::{Destination, Rules};
+use super::here::Here;
 use super::incoming::{Incoming, Session};
-use super::{Options, render};
+use super::{Options, judge, warnings};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
-use crate::harness::{self, Found, Growth, Harness, Layout, OutFile, Target};
-use crate::model::{FileMeta, Head, Payload, ReadSeek, ids};
-use crate::txn;
+use crate::harness::{self, Found, Harness, Layout, Target};
+use crate::model::{Head, ids};
 
 /// What to do with a session that is here already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -144,6 +141,7 @@ pub fn plan<'a>(
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Planned<'a>>> {
     let rules = Rules::new(env, &incoming.home, &options.cwd_map, options.workspace_root.as_deref())?;
+    warnings::about_rules(incoming, &rules, options.workspace_root.as_deref(), warnings);
     let here = Here::look(env, incoming, options)?;
     let planned: Vec<(Planned<'a>, Vec<String>)> = incoming
         .sessions
@@ -173,67 +171,8 @@ fn with_hints(error: &Error) -> String {
     text
 }
 
-/// The sessions that the target stores hold already, and what earlier imports wrote.
-struct Here {
-    stores: HashMap<&'static str, HashMap<String, Found>>,
-    state_dir: PathBuf,
-    /// By label. Journals are long, and only a conflict between conversions asks for them.
-    origins: OnceLock<HashMap<String, Origin>>,
-}
-
-/// What an earlier import made a session from; kept in the journal as [`txn::plan::SessionPlan::about`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Origin {
-    /// The session as it was then.
-    pub source: Head,
-    /// The files it had then.
-    pub files: Vec<FileMeta>,
-}
-
-impl Here {
-    fn look(env: &Env, incoming: &Incoming<'_>, options: &Options) -> Result<Self> {
-        let mut stores: HashMap<&'static str, HashMap<String, Found>> = HashMap::new();
-        for session in &incoming.sessions {
-            let Some(to) = target_harness(session, options) else { continue };
-            if stores.contains_key(to.info().id) {
-                continue;
-            }
-            let mut store = HashMap::new();
-            to.scan(env, &mut |found| {
-                store.insert(found.id.clone(), found);
-            })?;
-            stores.insert(to.info().id, store);
-        }
-        Ok(Self { stores, state_dir: env.state_dir(), origins: OnceLock::new() })
-    }
-
-    /// What the last import made the session with this label from.
-    fn origin(&self, label: &str) -> Result<Option<&Origin>> {
-        if self.origins.get().is_none() {
-            let mut origins = HashMap::new();
-            let imports = txn::imports(&self.state_dir)?;
-            for session in imports
-                .into_iter()
-                .filter(|import| import.undone_at.is_none())
-                .flat_map(|import| import.sessions)
-            {
-                // Newest first: the first one found is the last one written.
-                if let Ok(origin) = serde_json::from_value(session.about) {
-                    origins.entry(session.label).or_insert(origin);
-                }
-            }
-            // Another thread may have been faster; it found the same.
-            let _ = self.origins.set(origins);
-        }
-        Ok(self.origins.get().and_then(|origins| origins.get(label)))
-    }
-
-    fn find(&self, to: &dyn Harness, id: &str) -> Option<&Found> {
-        self.stores.get(to.info().id)?.get(id)
-    }
-}
-
-fn target_harness(session: &Session<'_>, options: &Options) -> Option<&'static dyn Harness> {
+/// The harness that a session goes to; `None` when it is its own and this program does not know it.
+pub fn target_harness(session: &Session<'_>, options: &Options) -> Option<&'static dyn Harness> {
     options.to.or_else(|| harness::by_id(&session.head.harness).ok())
 }
 
@@ -251,7 +190,7 @@ fn plan_one<'a>(
         return Ok(Planned::failed(session, message));
     };
     let to = options.to.unwrap_or(from);
-    let destination = rules.destination(head, session.repo, warnings)?;
+    let destination = rules.destination(head, session.repo.as_deref(), warnings)?;
     let mut planned = Planned {
         from: Some(from),
         to: Some(to),
@@ -267,7 +206,7 @@ fn plan_one<'a>(
             planned.decision = if copy == 0 { Decision::Create } else { Decision::Copy };
             break;
         }
-        let verdict = judge(env, options, here, &mut planned)?;
+        let verdict = judge::judge(env, options, here, &mut planned)?;
         if verdict != Verdict::Identical && options.on_conflict == OnConflict::Copy {
             continue;
         }
@@ -277,13 +216,16 @@ fn plan_one<'a>(
     warnings.append(&mut planned.layout.warnings);
     if let (true, Some(existing)) = (planned.acts(), &planned.existing) {
         if let Some(reason) = to.live(env, existing)? {
-            let id = &planned.id;
             planned.decision =
-                Decision::Fail(format!("{id} is in use: {reason}; close it there and import again"));
-        } else {
-            if planned.decision == Decision::Replace {
-                planned.obsolete = obsolete(env, to, existing, &planned.layout)?;
-            }
+                Decision::Fail(format!("it is in use: {reason}; close it there and import again"));
+        }
+        planned.obsolete = match planned.decision {
+            Decision::Replace => obsolete(env, to, existing, &planned.layout)?,
+            // The session goes on in another file; two files with one id would be two sessions.
+            Decision::Update => moved(existing, &planned.layout),
+            _ => Vec::new(),
+        };
+        if planned.acts() {
             planned.obsolete.extend(planned.layout.stale.iter().filter(|path| path.is_file()).cloned());
         }
     }
@@ -320,102 +262,6 @@ fn place(env: &Env, options: &Options, planned: &mut Planned<'_>) -> Result<()> 
     Ok(())
 }
 
-/// Compares every file of the session with what is there.
-fn judge(env: &Env, options: &Options, here: &Here, planned: &mut Planned<'_>) -> Result<Verdict> {
-    let relations = relations(planned, |file, path| {
-        let target =
-            planned.target(env, options).ok_or_else(|| Error::new(Kind::Unsupported, "no target"))?;
-        compare::file(path, |out| render::file(planned, &target, file, out).map(drop))
-    })?;
-    let verdict = verdict(planned, &relations);
-    planned.relations = relations;
-    if verdict == Verdict::Diverged && grew_since(env, options, here, planned)? {
-        return Ok(Verdict::IncomingContinues);
-    }
-    Ok(verdict)
-}
-
-fn verdict(planned: &Planned<'_>, relations: &[Relation]) -> Verdict {
-    let files: Vec<(Growth, Relation)> =
-        planned.layout.files.iter().map(|file| file.growth).zip(relations.iter().copied()).collect();
-    compare::session(&files)
-}
-
-fn relations(
-    planned: &Planned<'_>,
-    compare: impl Fn(&OutFile, &Path) -> Result<Relation>,
-) -> Result<Vec<Relation>> {
-    let transcript = |place: usize| (place == 0).then_some(planned.existing.as_ref()).flatten();
-    planned
-        .layout
-        .files
-        .iter()
-        .enumerate()
-        .map(|(place, file)| {
-            // The harness may have moved the transcript (archived it, say).
-            let path = transcript(place).map_or(file.path.as_path(), |found| found.path.as_path());
-            compare(file, path)
-        })
-        .collect()
-}
-
-/// Whether what is there is what an earlier import made of an earlier state of the same session,
-/// and nobody touched it since. A converted file ends with records that a longer session has
-/// further down, so comparing bytes cannot tell; rendering the earlier state again can.
-fn grew_since(env: &Env, options: &Options, here: &Here, planned: &Planned<'_>) -> Result<bool> {
-    let (Some(from), Some(to)) = (planned.from, planned.to) else { return Ok(false) };
-    if from.info().id == to.info().id {
-        return Ok(false);
-    }
-    let Some(origin) = here.origin(&planned.label())? else { return Ok(false) };
-    if origin.source.id != planned.session.head.id {
-        return Ok(false);
-    }
-    let Some(earlier) = Earlier::of(&*planned.session.payload, &origin.files) else { return Ok(false) };
-    let Some(now) = planned.target(env, options) else { return Ok(false) };
-    let target = Target { source: &origin.source, ..now };
-    let layout = to.place_converted(&target, earlier.files())?;
-    for file in &layout.files {
-        let relation = compare::file(&file.path, |out| {
-            render::content(from, to, planned.session, &earlier, &target, &file.source, out).map(drop)
-        })?;
-        if relation != Relation::Identical {
-            return Ok(false);
-        }
-    }
-    Ok(true)
-}
-
-/// A session as it was when its files had these sizes.
-struct Earlier<'a> {
-    now: &'a dyn Payload,
-    files: Vec<FileMeta>,
-    places: Vec<usize>,
-}
-
-impl<'a> Earlier<'a> {
-    fn of(now: &'a dyn Payload, then: &[FileMeta]) -> Option<Self> {
-        let mut places = Vec::with_capacity(then.len());
-        for old in then {
-            let same = |new: &FileMeta| new.path == old.path && new.size >= old.size;
-            places.push(now.files().iter().position(same)?);
-        }
-        Some(Self { now, files: then.to_vec(), places })
-    }
-}
-
-impl Payload for Earlier<'_> {
-    fn files(&self) -> &[FileMeta] {
-        &self.files
-    }
-
-    fn open(&self, index: usize) -> Result<Box<dyn ReadSeek + '_>> {
-        let size = self.files.get(index).map_or(0, |file| file.size);
-        let inner = self.now.open(self.places.get(index).copied().unwrap_or(usize::MAX))?;
-        Ok(Box::new(harness::common::files::Bounded::new(inner, size)))
-    }
-}
-
 fn decide(verdict: Verdict, policy: OnConflict) -> Decision {
     match (verdict, policy) {
         (Verdict::Identical, _) => Decision::Skip("identical"),
@@ -427,12 +273,18 @@ fn decide(verdict: Verdict, policy: OnConflict) -> Decision {
     }
 }
 
+/// The transcript that is there, when the new one is another file.
+fn moved(existing: &Found, layout: &Layout) -> Vec<PathBuf> {
+    let stays = layout.files.iter().any(|file| file.path == existing.path);
+    if stays { Vec::new() } else { vec![existing.path.clone()] }
+}
+
 /// The files of the existing session that the new one does not have.
 fn obsolete(env: &Env, to: &dyn Harness, existing: &Found, layout: &Layout) -> Result<Vec<PathBuf>> {
     let session = to.open(env, existing)?;
     let data_dir = to.data_dir(env);
-    let mut paths: Vec<PathBuf> =
-        session.payload.files().iter().map(|file| data_dir.join(&file.path)).collect();
+    let own = session.payload.files().iter().filter(|file| !to.is_shared(&file.path));
+    let mut paths: Vec<PathBuf> = own.map(|file| data_dir.join(&file.path)).collect();
     paths.push(existing.path.clone());
     paths.retain(|path| path.is_file() && !layout.files.iter().any(|file| file.path == *path));
     paths.sort();

@@ -65,6 +65,15 @@ impl Rules {
         Ok(Self { user: rules, workspace_root, source_home: source_home.to_owned(), home })
     }
 
+    /// The user's rules that fit none of these directories.
+    pub fn unused<'a>(&self, cwds: impl Iterator<Item = &'a str> + Clone) -> Vec<&(String, String)> {
+        let fits = |old: &str, new: &str| {
+            let mut map = PathMap::none();
+            map.add(old, new).is_ok() && cwds.clone().any(|cwd| map.map(cwd).is_some())
+        };
+        self.user.iter().filter(|(old, new)| !fits(old, new)).collect()
+    }
+
     /// Where this session goes.
     ///
     /// # Errors

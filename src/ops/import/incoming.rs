@@ -1,11 +1,14 @@
 //! The sessions to bring, from an archive or from a store on this machine.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::Path;
 
 use crate::archive::Archive;
 use crate::archive::manifest::Repo;
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
+use crate::git;
 use crate::harness::NativeSession;
 use crate::model::{Head, Payload};
 use crate::ops::select::{self, Selected};
@@ -27,7 +30,7 @@ pub struct Session<'a> {
     /// What is known of it.
     pub head: Cow<'a, Head>,
     /// Its repository, as it was at the source.
-    pub repo: Option<&'a Repo>,
+    pub repo: Option<Cow<'a, Repo>>,
     /// Its files.
     pub payload: Box<dyn Payload + 'a>,
 }
@@ -44,25 +47,34 @@ impl<'a> Incoming<'a> {
             let Some(session) = manifest.sessions.get(place) else { continue };
             sessions.push(Session {
                 head: Cow::Borrowed(&session.head),
-                repo: session.repo.and_then(|repo| manifest.repos.get(repo)),
+                repo: session.repo.and_then(|repo| manifest.repos.get(repo)).map(Cow::Borrowed),
                 payload: Box::new(archive.session(place)?),
             });
         }
         Ok(Self { archive: Some(name), home: manifest.source.home.clone(), sessions, warnings: Vec::new() })
     }
 
-    /// Sessions of this machine.
+    /// Sessions of this machine. `repos`: look at the repositories of their directories too.
     ///
     /// # Errors
     /// When one cannot be opened.
-    pub fn from_here(env: &Env, chosen: &[Selected]) -> Result<Self> {
+    pub fn from_here(env: &Env, chosen: &[Selected], repos: bool) -> Result<Self> {
         let mut warnings = Vec::new();
+        let mut known: HashMap<String, Option<Repo>> = HashMap::new();
         let mut sessions = Vec::with_capacity(chosen.len());
         let chosen: Vec<&Selected> = chosen.iter().collect();
         for NativeSession { head, payload, notes } in select::open_all(env, &chosen)? {
             warnings
                 .extend(notes.iter().map(|(_, _, detail)| format!("{}:{}: {detail}", head.harness, head.id)));
-            sessions.push(Session { head: Cow::Owned(head), repo: None, payload });
+            let repo = match &head.cwd {
+                Some(cwd) if repos => {
+                    // A repository that cannot be read has no name to follow; the directory stays.
+                    let look = || git::describe(Path::new(cwd)).ok().flatten();
+                    known.entry(cwd.clone()).or_insert_with(look).clone().map(Cow::Owned)
+                }
+                _ => None,
+            };
+            sessions.push(Session { head: Cow::Owned(head), repo, payload });
         }
         let home = env.home().to_string_lossy().into_owned();
         Ok(Self { archive: None, home, sessions, warnings })

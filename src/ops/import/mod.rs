@@ -5,19 +5,26 @@
 //!
 //! - [`incoming`]: the sessions to bring, from an archive or from a store on this machine
 //! - [`destination`]: which directory each goes to
-//! - [`render`]: the bytes of one file, converted or relocated
-//! - [`compare`]: what is there already, and how it relates to what comes
+//! - [`render`]: the bytes of one file, converted or relocated; [`meter`]: how much of them was read
+//! - [`here`]: what is here already
+//! - [`compare`], [`mod@judge`]: how it relates to what comes, file by file and as a session
 //! - [`decide`]: the action for each session
 //! - [`apply`]: carry the actions out, through [`crate::txn`]
-//! - [`report`]: what is told about it
+//! - [`mod@verify`]: whether the target can use what was imported
+//! - [`report`], [`warnings`]: what is told about it
 
 pub mod apply;
 pub mod compare;
 pub mod decide;
 pub mod destination;
+pub mod here;
 pub mod incoming;
+pub mod judge;
+pub mod meter;
 pub mod render;
 pub mod report;
+pub mod verify;
+pub mod warnings;
 
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};

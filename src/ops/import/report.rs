@@ -13,7 +13,7 @@ pub struct Report {
     pub schema: &'static str,
     /// Nothing was changed.
     pub dry_run: bool,
-    /// Names the import to `undo`; `None` when there was nothing to write.
+    /// Names the import to `undo`; `None` when nothing was written.
     pub import_id: Option<String>,
     /// The archive; `None` for `convert`.
     pub archive: Option<String>,

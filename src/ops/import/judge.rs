@@ -1,0 +1,112 @@
+//! How an incoming session relates to the one that is here under its id.
+
+use std::io::Write;
+
+use super::compare::{self, Relation, Verdict};
+use super::decide::Planned;
+use super::here::Here;
+use super::{Options, render};
+use crate::env::Env;
+use crate::error::{Error, Kind, Result};
+use crate::harness::{self, Found, Growth, Harness, OutFile, Target};
+use crate::model::{FileMeta, Payload, ReadSeek, payload};
+
+/// Compares every file of the session with what is there.
+///
+/// # Errors
+/// When either cannot be read.
+pub fn judge(env: &Env, options: &Options, here: &Here, planned: &mut Planned<'_>) -> Result<Verdict> {
+    let (Some(to), Some(target)) = (planned.to, planned.target(env, options)) else {
+        return Err(Error::new(Kind::Unsupported, "the session has no target"));
+    };
+    let mut relations = Vec::with_capacity(planned.layout.files.len());
+    for place in 0..planned.layout.files.len() {
+        let file = &planned.layout.files[place];
+        let render = |out: &mut dyn Write| render::file(planned, &target, file, out).map(drop);
+        relations.push(compare_with_here(env, to, planned.existing.as_ref(), place, file, render)?);
+    }
+    let files: Vec<(Growth, Relation)> =
+        planned.layout.files.iter().map(|file| file.growth).zip(relations.iter().copied()).collect();
+    let verdict = compare::session(&files);
+    planned.relations = relations;
+    if verdict == Verdict::Diverged && grew_since(env, options, here, planned)? {
+        return Ok(Verdict::IncomingContinues);
+    }
+    Ok(verdict)
+}
+
+/// Compares what `render` writes with what is there instead of `file`, the layout's file `place`.
+fn compare_with_here(
+    env: &Env,
+    to: &dyn Harness,
+    existing: Option<&Found>,
+    place: usize,
+    file: &OutFile,
+    render: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<Relation> {
+    let Some(found) = existing.filter(|found| place == 0 && found.path != file.path) else {
+        return compare::file(&file.path, render);
+    };
+    // The harness moved the transcript or packed it: its adapter knows how to read it there.
+    let there = to.open(env, found)?;
+    let Some(transcript) = payload::transcript(there.payload.files()) else { return Ok(Relation::Missing) };
+    compare::content(there.payload.open(transcript)?, &found.path, render)
+}
+
+/// Whether what is there is what an earlier import made of an earlier state of the same session,
+/// and nobody touched it since. A converted file ends with records that a longer session has
+/// further down, so comparing bytes cannot tell; rendering the earlier state again can.
+fn grew_since(env: &Env, options: &Options, here: &Here, planned: &Planned<'_>) -> Result<bool> {
+    let (Some(from), Some(to)) = (planned.from, planned.to) else { return Ok(false) };
+    if from.info().id == to.info().id {
+        return Ok(false);
+    }
+    let Some(origin) = here.origin(&planned.label())? else { return Ok(false) };
+    if origin.source.id != planned.session.head.id {
+        return Ok(false);
+    }
+    let Some(earlier) = Earlier::of(&*planned.session.payload, &origin.files) else { return Ok(false) };
+    let Some(now) = planned.target(env, options) else { return Ok(false) };
+    let target = Target { source: &origin.source, ..now };
+    let layout = to.place_converted(&target, earlier.files())?;
+    for (place, file) in layout.files.iter().enumerate() {
+        let render = |out: &mut dyn Write| {
+            render::content(from, to, planned.session, &earlier, &target, &file.source, out).map(drop)
+        };
+        let relation = compare_with_here(env, to, planned.existing.as_ref(), place, file, render)?;
+        if relation != Relation::Identical {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A session as it was when its files had these sizes.
+struct Earlier<'a> {
+    now: &'a dyn Payload,
+    files: Vec<FileMeta>,
+    places: Vec<usize>,
+}
+
+impl<'a> Earlier<'a> {
+    fn of(now: &'a dyn Payload, then: &[FileMeta]) -> Option<Self> {
+        let mut places = Vec::with_capacity(then.len());
+        for old in then {
+            let same = |new: &FileMeta| new.path == old.path && new.size >= old.size;
+            places.push(now.files().iter().position(same)?);
+        }
+        Some(Self { now, files: then.to_vec(), places })
+    }
+}
+
+impl Payload for Earlier<'_> {
+    fn files(&self) -> &[FileMeta] {
+        &self.files
+    }
+
+    fn open(&self, index: usize) -> Result<Box<dyn ReadSeek + '_>> {
+        let size = self.files.get(index).map_or(0, |file| file.size);
+        let inner = self.now.open(self.places.get(index).copied().unwrap_or(usize::MAX))?;
+        Ok(Box::new(harness::common::files::Bounded::new(inner, size)))
+    }
+}
