@@ -96,7 +96,7 @@ impl Store {
         let old = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(harness);
         let old =
             fs::read_dir(&old).expect("there are older ones").map(|entry| entry.expect("an entry").path());
-        let old = old.filter(|dir| !dir.ends_with("expected")).map(|dir| (dir.clone(), dir));
+        let old = old.filter(|dir| dir.is_dir() && !dir.ends_with("expected")).map(|dir| (dir.clone(), dir));
         let new = of(harness).into_iter().map(|case| case.dir(&root()));
         let new = new.map(|dir| (dir.clone(), dir.join("home").join(format!(".{harness}"))));
         let mut stores: Vec<Self> = old
