@@ -12,11 +12,12 @@ use std::time::SystemTime;
 use chrono::{DateTime, Utc};
 use memchr::memmem;
 
-use super::loose::{Flag, Text, record, repair};
+use super::loose::{Flag, Text, record};
 use super::native::Content;
 use super::text::{Spoken, classify};
 use crate::error::{IoContext, Result};
 use crate::harness::Found;
+use crate::harness::common::repair::repair;
 use crate::model::{GitRef, Head, Time, time};
 
 /// How much is read at either end (Claude Code 2.1.329).

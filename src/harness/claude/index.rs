@@ -12,10 +12,11 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use super::loose::{Text, repair};
+use super::loose::Text;
 use super::native::{Compaction, Envelope, STATE};
 use crate::error::{IoContext, Result};
 use crate::harness::common::jsonl::Lines;
+use crate::harness::common::repair::repair;
 use crate::model::{Notes, ids, time};
 
 /// No row.

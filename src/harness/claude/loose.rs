@@ -249,46 +249,6 @@ pub fn parse_prefix<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> serde_json::Resu
     T::deserialize(&mut serde_json::Deserializer::from_slice(bytes))
 }
 
-/// The text with what no JSON parser of ours takes replaced by U+FFFD, as the program would read
-/// it: bytes that are not UTF-8, and escapes of half a surrogate pair. `None`: there is nothing to
-/// replace, the text is broken in another way.
-pub fn repair(bytes: &[u8]) -> Option<Vec<u8>> {
-    let text = String::from_utf8_lossy(bytes);
-    let mut out = Vec::with_capacity(text.len());
-    let mut changed = matches!(text, Cow::Owned(_));
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while let Some(found) = memchr::memchr(b'\\', &bytes[at..]) {
-        let escape = at + found;
-        out.extend_from_slice(&bytes[at..escape]);
-        let (length, lone) = match unit(&bytes[escape..]) {
-            Some(0xd800..=0xdbff) => match unit(&bytes[escape + 6..]) {
-                Some(0xdc00..=0xdfff) => (12, false),
-                _ => (6, true),
-            },
-            Some(0xdc00..=0xdfff) => (6, true),
-            Some(_) => (6, false),
-            None => (2, false),
-        };
-        let end = (escape + length).min(bytes.len());
-        if lone {
-            out.extend_from_slice(b"\\ufffd");
-            changed = true;
-        } else {
-            out.extend_from_slice(&bytes[escape..end]);
-        }
-        at = end;
-    }
-    out.extend_from_slice(&bytes[at..]);
-    changed.then_some(out)
-}
-
-/// The UTF-16 unit of a `\uXXXX` escape.
-fn unit(bytes: &[u8]) -> Option<u32> {
-    let digits = bytes.strip_prefix(b"\\u")?.get(..4)?;
-    u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -314,18 +274,5 @@ mod tests {
             assert_eq!(sample.text.get(), None);
         }
         assert!(parse_prefix::<Sample<'_>>(br#"{"text":"a"#).is_err());
-    }
-
-    #[test]
-    fn half_surrogates_and_bad_bytes_are_replaced() {
-        let repaired = |text: &[u8]| repair(text).map(|bytes| String::from_utf8(bytes).expect("UTF-8"));
-        assert_eq!(repaired(br#""a\ud83d""#).as_deref(), Some(r#""a\ufffd""#));
-        assert_eq!(
-            repaired(br#""\ud83d\ud83d\ude00\ude00""#).as_deref(),
-            Some(r#""\ufffd\ud83d\ude00\ufffd""#)
-        );
-        assert_eq!(repaired(b"\"\xff\"").as_deref(), Some("\"\u{fffd}\""));
-        assert_eq!(repaired(br#""\\ud83d \ud83d\ude00""#), None);
-        assert_eq!(repaired(b"\"\\"), None);
     }
 }

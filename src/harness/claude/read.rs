@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use super::index::{Index, Kind, Marks, NONE, Row};
-use super::loose::{parse_prefix, repair};
+use super::loose::parse_prefix;
 use super::native::{AttachmentRow, Message};
 use super::speak::{At, Speaker};
 use super::tree::{self, Branch};
 use super::window::Window;
 use crate::error::{IoContext, Result};
+use crate::harness::common::repair::repair;
 use crate::model::{Notes, Origin, Payload, ReadSeek, Role, Sink, View, time};
 
 /// Reads one transcript of a session into events; see [`crate::harness::Harness::read`].

@@ -171,9 +171,9 @@ mod tests {
 
     #[test]
     fn the_home_follows_unless_a_rule_fits() {
-        let rules = rules(&[("/Users/old/src", "~/work"), ("/srv", "sub/../dir")], None);
+        let rules = rules(&[("/Users/old/src", "~/code"), ("/srv", "sub/../dir")], None);
         assert_eq!(go(&rules, "/Users/old/doc", None), "/home/new/doc");
-        assert_eq!(go(&rules, "/Users/old/src/app", None), "/home/new/work/app");
+        assert_eq!(go(&rules, "/Users/old/src/app", None), "/home/new/code/app");
         assert_eq!(go(&rules, "/srv/x", None), "/home/new/here/sub/../dir/x");
         assert_eq!(go(&rules, "/Users/older", None), "/Users/older");
     }
