@@ -89,18 +89,18 @@ pub fn entries(dir: &Path) -> Result<Vec<Entry>> {
 }
 
 /// Whether the name of the project directory allows that the session belongs to `dir` or below.
+/// `dir` is asked for as it is: whoever means a link asks for what it leads to as well.
 pub fn may_be_in(found: &Found, dir: &Path) -> bool {
     let Some(project) = found.path.parent().and_then(Path::file_name).and_then(|name| name.to_str()) else {
         return true;
     };
     // Earlier versions kept some of the characters that are now replaced.
     let project: String = project.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-    [dir.to_str().map(str::to_owned), real_path(dir).ok()].into_iter().flatten().any(|dir| {
-        let name = flatten(&dir);
-        let wanted = name.trim_end_matches('-');
-        let wanted = wanted.get(..LONGEST).unwrap_or(wanted);
-        project.starts_with(wanted)
-    })
+    let Some(dir) = dir.to_str() else { return true };
+    let name = flatten(dir);
+    let wanted = name.trim_end_matches('-');
+    let wanted = wanted.get(..LONGEST).unwrap_or(wanted);
+    project.starts_with(wanted)
 }
 
 /// The name of the project directory of a working directory on this machine.
