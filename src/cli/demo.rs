@@ -5,7 +5,7 @@
 //! type it. Neither home has any other environment, so nothing outside the scratch directory is
 //! read, written or started.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Parser;
 
@@ -15,6 +15,7 @@ use super::ui::{FAINT, GOOD, STRONG, Ui};
 use super::{execute, text};
 use crate::env::Env;
 use crate::error::{Error, IoContext, Kind, Result};
+use crate::txn::scratch;
 
 /// The sample sessions, in Claude Code's form. They were recorded in `/home/dev`.
 const SAMPLES: [(&str, &str); 2] = [
@@ -107,16 +108,15 @@ impl Stage<'_> {
 }
 
 /// Makes both homes. The samples' home becomes the laptop's.
-#[allow(clippy::disallowed_methods)] // A scratch directory of ours, not the user's machine.
 fn lay_out(laptop: &Path, desktop: &Path) -> Result<()> {
     let home = laptop.to_string_lossy();
-    let project: PathBuf = laptop.join(".claude/projects/-home-dev-src-ledger");
-    for dir in [&project, &laptop.join("src/ledger"), &desktop.join("src/ledger"), &desktop.join(".codex")] {
-        std::fs::create_dir_all(dir).at("make", dir)?;
+    let project = laptop.join(".claude/projects/-home-dev-src-ledger");
+    for dir in [&laptop.join("src/ledger"), &desktop.join("src/ledger"), &desktop.join(".codex")] {
+        scratch::make_dir(dir)?;
     }
     for (id, sample) in SAMPLES {
-        let path = project.join(format!("{id}.jsonl"));
-        std::fs::write(&path, sample.replace(SAMPLE_HOME, &home)).at("write", &path)?;
+        let text = sample.replace(SAMPLE_HOME, &home);
+        scratch::write_file(&project.join(format!("{id}.jsonl")), text.as_bytes())?;
     }
     Ok(())
 }
