@@ -76,7 +76,7 @@ impl Selection {
     pub fn resolve(&self, env: &Env, warnings: &mut Vec<String>) -> Result<Vec<Selected>> {
         let mut candidates = self.candidates(env, warnings)?;
         if !self.ids.is_empty() {
-            candidates = choose(&self.ids, &candidates)?;
+            candidates = choose(env, &self.ids, &candidates)?;
         } else {
             candidates.sort_by(|a, b| {
                 b.found.modified.cmp(&a.found.modified).then_with(|| a.found.id.cmp(&b.found.id))
@@ -254,10 +254,10 @@ fn mentions(env: &Env, harness: &dyn Harness, found: &Found, head: &Head, text: 
 }
 
 /// The candidates that `ids` name, in that order, each once.
-fn choose(ids: &[String], candidates: &[Candidate]) -> Result<Vec<Candidate>> {
+fn choose(env: &Env, ids: &[String], candidates: &[Candidate]) -> Result<Vec<Candidate>> {
     let mut chosen: Vec<Candidate> = Vec::new();
     for wanted in ids {
-        let candidate = choose_one(wanted, candidates)?;
+        let candidate = choose_one(env, wanted, candidates)?;
         let again = |other: &Candidate| {
             other.found.path == candidate.found.path && other.found.id == candidate.found.id
         };
@@ -268,7 +268,7 @@ fn choose(ids: &[String], candidates: &[Candidate]) -> Result<Vec<Candidate>> {
     Ok(chosen)
 }
 
-fn choose_one(wanted: &str, candidates: &[Candidate]) -> Result<Candidate> {
+fn choose_one(env: &Env, wanted: &str, candidates: &[Candidate]) -> Result<Candidate> {
     let (only, id) = match wanted.split_once(':') {
         Some((harness, id)) if HARNESSES.iter().any(|known| known.info().id == harness) => {
             (Some(harness), id)
@@ -290,8 +290,17 @@ fn choose_one(wanted: &str, candidates: &[Candidate]) -> Result<Candidate> {
     };
     match matches.as_slice() {
         [one] => Ok((*one).clone()),
-        [] => Err(Error::new(Kind::NotFound, format!("no session has an id that begins with {id:?}"))
-            .hint("`holdall list --all` shows what is here")),
+        [] => {
+            let error = Error::new(Kind::NotFound, format!("no session has an id that begins with {id:?}"));
+            Err(match candidates.iter().filter(here).find(|candidate| has_subagent(env, candidate, id)) {
+                Some(parent) => error.hint(format!(
+                    "it is a sub-agent: `holdall show {}:{} --full` shows it with the session that started it",
+                    parent.harness.info().id,
+                    parent.found.id
+                )),
+                None => error.hint("`holdall list --all` shows what is here"),
+            })
+        }
         several => {
             let mut error = Error::usage(format!("{id:?} could be any of {} sessions", several.len()));
             for candidate in several.iter().take(10) {
@@ -300,6 +309,12 @@ fn choose_one(wanted: &str, candidates: &[Candidate]) -> Result<Candidate> {
             Err(error)
         }
     }
+}
+
+/// Whether a sub-agent of the session, which is no session of its own, has this id.
+fn has_subagent(env: &Env, candidate: &Candidate, id: &str) -> bool {
+    let agents = candidate.harness.subagents(env, &candidate.found).unwrap_or_default();
+    agents.iter().any(|(_, head)| starts_with(&head.id, id))
 }
 
 fn starts_with(id: &str, prefix: &str) -> bool {

@@ -197,6 +197,18 @@ fn an_ambiguous_prefix_lists_what_it_could_be() {
 }
 
 #[test]
+fn a_subagent_is_shown_with_the_session_that_started_it() {
+    let setup = Setup::new();
+    let listed = setup.run(&setup.from, &["--json", "list", "--all", "--subagents"]).must_end_with(0);
+    let listed: Value = serde_json::from_str(&listed.ended.stdout).unwrap();
+    let agent = listed["sessions"].as_array().unwrap().iter().find(|row| row["parent"].is_string()).unwrap();
+    let (id, parent) = (agent["id"].as_str().unwrap(), agent["parent"].as_str().unwrap());
+    setup.run(&setup.from, &["show", id]).must_end_with(1).must_say(&["sub-agent", parent, "--full"]);
+    let shown = setup.run(&setup.from, &["show", parent, "--full"]).must_end_with(0).ended.stdout;
+    assert!(shown.contains("Sub-agent"), "{shown}");
+}
+
+#[test]
 fn a_directory_that_does_not_exist_is_reported() {
     let setup = Setup::new();
     let archive = setup.archive.to_str().unwrap();
