@@ -55,9 +55,9 @@ fn print(env: &Env, ui: &Ui, report: &Report) -> std::io::Result<()> {
         .iter()
         .map(|row| {
             [
-                short_id(&row.id, &known),
-                row.harness.clone(),
-                row.updated.map_or_else(String::new, |time| text::ago(time, now)),
+                short_id(&row.head.id, &known),
+                row.head.harness.clone(),
+                row.head.updated.map_or_else(String::new, |time| text::ago(time, now)),
                 text::size(row.bytes),
             ]
         })
@@ -83,10 +83,11 @@ fn print(env: &Env, ui: &Ui, report: &Report) -> std::io::Result<()> {
     )?;
     for (row, cell) in report.sessions.iter().zip(&cells) {
         let [shown, name, when, bytes] = cell;
-        let title = row.title.as_deref().filter(|title| !title.trim().is_empty()).unwrap_or("(no title)");
-        let mark = if row.parent.is_some() { "↳ " } else { "" };
+        let title =
+            row.head.title.as_deref().filter(|title| !title.trim().is_empty()).unwrap_or("(no title)");
+        let mark = if row.head.parent.is_some() { "↳ " } else { "" };
         let title = format!("{mark}{}", text::line(title));
-        let dir = text::fold_home(row.cwd.as_deref().unwrap_or(""), &home);
+        let dir = text::fold_home(row.head.cwd.as_deref().unwrap_or(""), &home);
         let (title, dir) = text::share(&title, &text::line(&dir), rest);
         writeln!(
             out,

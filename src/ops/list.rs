@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::select::{Selected, Selection};
 use crate::env::Env;
 use crate::error::Result;
-use crate::model::{GitRef, Time};
+use crate::model::{Head, time};
 
 /// What `list --json` prints.
 #[derive(Serialize)]
@@ -25,48 +25,20 @@ pub struct Report {
 /// One session.
 #[derive(Serialize)]
 pub struct Row {
-    /// Id of its harness.
-    pub harness: String,
-    /// Its id.
-    pub id: String,
-    /// Its title.
-    pub title: Option<String>,
-    /// Its working directory.
-    pub cwd: Option<String>,
-    /// When it began.
-    pub created: Option<Time>,
-    /// Its last activity.
-    pub updated: Option<Time>,
-    /// The model that answered last.
-    pub model: Option<String>,
+    /// What is known of it; [`Head::updated`] is always there.
+    #[serde(flatten)]
+    pub head: Head,
     /// Size of its transcript in bytes.
     pub bytes: u64,
     /// Its transcript.
     pub path: String,
-    /// The repository as the harness recorded it.
-    pub git: Option<GitRef>,
-    /// The session that started it, for a sub-agent.
-    pub parent: Option<String>,
 }
 
 impl From<Selected> for Row {
     fn from(selected: Selected) -> Self {
-        let Selected { found, head, .. } = selected;
-        Self {
-            harness: head.harness,
-            id: head.id,
-            title: head.title,
-            cwd: head.cwd,
-            created: head.created,
-            updated: Some(
-                head.updated.unwrap_or_else(|| crate::model::time::to_millis(found.modified.into())),
-            ),
-            model: head.model,
-            bytes: found.bytes,
-            path: found.path.to_string_lossy().into_owned(),
-            git: head.git,
-            parent: head.parent,
-        }
+        let Selected { found, mut head, .. } = selected;
+        head.updated.get_or_insert_with(|| time::to_millis(found.modified.into()));
+        Self { head, bytes: found.bytes, path: found.path.to_string_lossy().into_owned() }
     }
 }
 
