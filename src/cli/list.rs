@@ -58,7 +58,7 @@ fn print(env: &Env, ui: &Ui, report: &Report) -> std::io::Result<()> {
                 short_id(&row.head.id, &known),
                 row.head.harness.clone(),
                 row.head.updated.map_or_else(String::new, |time| text::ago(time, now)),
-                text::size(row.bytes),
+                row.bytes.map_or_else(|| "-".to_owned(), text::size),
             ]
         })
         .collect();

@@ -8,16 +8,21 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
+use uuid::Uuid;
+
 use crate::env::Env;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::model::rows::{Scope, SharedRow};
 use crate::model::{Agent, Fidelity, FileMeta, Head, Notes, Payload, ReadSeek, Sink, Time, View};
 use crate::place::PathMap;
 
 pub mod claude;
 pub mod codex;
 pub mod common;
+pub mod opencode;
 
 /// Every supported harness. This list drives the help, the checks of `--harness` and `--to`, the
 /// completions, `harnesses`, the README table and the conformance tests.
@@ -60,10 +65,12 @@ pub struct Found {
     pub id: String,
     /// The transcript (for stores with one database: the database).
     pub path: PathBuf,
-    /// Size of the transcript in bytes.
-    pub bytes: u64,
+    /// Size of the transcript in bytes; `None` where sessions share a database.
+    pub bytes: Option<u64>,
     /// When the transcript last changed.
     pub modified: SystemTime,
+    /// The head, where the store's index had it: [`Harness::head`] has nothing more to tell.
+    pub head: Option<Arc<Head>>,
 }
 
 /// A session with everything that belongs to it, opened for reading.
@@ -106,8 +113,12 @@ pub struct Target<'a> {
 pub struct Layout {
     /// Files, the transcript first.
     pub files: Vec<OutFile>,
+    /// The database that holds the files with [`Stored::Rows`].
+    pub rows: Option<OutRows>,
     /// Lines in files that the harness shares between its sessions.
     pub lines: Vec<OutLine>,
+    /// Members of JSON files that the harness shares between its sessions.
+    pub members: Vec<OutMember>,
     /// Files that the harness derived from the session that is there, absolute: they have to go when
     /// it changes.
     pub stale: Vec<PathBuf>,
@@ -126,6 +137,47 @@ pub struct OutFile {
     pub growth: Growth,
     /// The modification time it must get; `None`: the time of the import.
     pub modified: Option<Time>,
+    /// What it is on disk.
+    pub stored: Stored,
+}
+
+/// What an [`OutFile`] is on disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Stored {
+    /// A file.
+    #[default]
+    File,
+    /// Rows of [`Layout::rows`], made of the file's bytes by [`Harness::rows`]. Its path names it
+    /// as the payload of the session that is there does; nothing is there on disk.
+    Rows,
+}
+
+/// The rows of one session, and where they go: into one database, in one transaction.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutRows {
+    /// The database, absolute. When it is missing, [`Harness::make_store`] is asked to let the
+    /// program make it.
+    pub database: PathBuf,
+    /// All rows of the session and of its sub-agents: whatever is there in it is replaced. Children
+    /// of a foreign key before their parents.
+    pub scope: Vec<Scope>,
+    /// Rows that the session needs and shares with others.
+    pub shared: Vec<SharedRow>,
+}
+
+/// One member of an object in a JSON file, set unless it is there already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutMember {
+    /// The file, absolute. It is created when missing.
+    pub path: PathBuf,
+    /// The member of the file's object that is the object to change.
+    pub object: String,
+    /// The member to set.
+    pub key: String,
+    /// Its value.
+    pub value: String,
+    /// The directory that the harness makes for as long as it changes the file.
+    pub lock: PathBuf,
 }
 
 /// Where the bytes of an [`OutFile`] come from.
@@ -168,6 +220,15 @@ pub struct Resume {
     pub cwd: PathBuf,
 }
 
+/// A session that was just written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Placed<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// Its directory.
+    pub cwd: &'a Path,
+}
+
 /// What the real program said of the sessions that were just written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Confirmation {
@@ -187,6 +248,16 @@ pub trait TranscriptWriter: Sink {
     fn finish(self: Box<Self>) -> Result<Fidelity>;
 }
 
+/// Takes the bytes of an [`OutFile`] with [`Stored::Rows`] and writes them as a row document
+/// ([`crate::model::rows`]).
+pub trait RowWriter: Write {
+    /// Writes what has to come last.
+    ///
+    /// # Errors
+    /// When the output cannot be written, or the bytes were not what the adapter renders.
+    fn finish(self: Box<Self>) -> Result<()>;
+}
+
 /// One harness.
 ///
 /// All paths and ids that come out of a session are untrusted: an adapter builds target paths only
@@ -204,6 +275,16 @@ pub trait Harness: Sync {
     /// # Errors
     /// When a directory of the store cannot be read.
     fn scan(&self, env: &Env, found: &mut dyn FnMut(Found)) -> Result<()>;
+
+    /// The session in a file that the user names, such as what the program's own export wrote.
+    /// `None`: it is none of this harness.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    fn in_file(&self, env: &Env, path: &Path) -> Result<Option<Found>> {
+        let _ = (env, path);
+        Ok(None)
+    }
 
     /// A cheap guess whether the session belongs to `dir` or a directory below it, from its
     /// directory entry or its first few kilobytes. `true` when they do not tell.
@@ -258,6 +339,11 @@ pub trait Harness: Sync {
     /// file name.
     fn valid_id(&self, id: &str) -> bool;
 
+    /// The id of a session that is made from `uuid`.
+    fn id_from(&self, uuid: Uuid) -> String {
+        uuid.to_string()
+    }
+
     /// Where a session of this harness goes on this machine.
     ///
     /// # Errors
@@ -296,6 +382,32 @@ pub trait Harness: Sync {
         out: &'a mut dyn Write,
     ) -> Result<Box<dyn TranscriptWriter + 'a>>;
 
+    /// A writer that turns the bytes of `file` into rows.
+    ///
+    /// # Errors
+    /// When this harness keeps no rows, or the beginning cannot be written.
+    fn rows<'a>(
+        &self,
+        target: &'a Target<'a>,
+        file: &'a OutFile,
+        out: &'a mut dyn Write,
+    ) -> Result<Box<dyn RowWriter + 'a>> {
+        let _ = (target, out);
+        let message =
+            format!("{} keeps no rows, but {} is to be some", self.info().name, file.path.display());
+        Err(Error::new(Kind::Unsupported, message))
+    }
+
+    /// Lets the installed program make its store, for sessions that go to `cwd`.
+    ///
+    /// # Errors
+    /// When it is not installed or did not make one that this adapter knows; the error says what the
+    /// user can do.
+    fn make_store(&self, env: &Env, cwd: &Path) -> Result<()> {
+        let _ = (env, cwd);
+        Ok(())
+    }
+
     /// Why the session must not be touched now: some process has it open. `None`: it is free.
     ///
     /// # Errors
@@ -310,8 +422,8 @@ pub trait Harness: Sync {
     ///
     /// # Errors
     /// When the program was asked and did not answer.
-    fn confirm(&self, env: &Env, ids: &[String]) -> Result<Confirmation> {
-        let _ = (env, ids);
+    fn confirm(&self, env: &Env, placed: &[Placed<'_>]) -> Result<Confirmation> {
+        let _ = (env, placed);
         Ok(Confirmation::NotAsked(None))
     }
 }

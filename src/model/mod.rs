@@ -6,12 +6,14 @@
 //! - [`payload`]: a session in its harness's own form
 //! - [`fidelity`]: what a conversion kept, changed and dropped
 //! - [`ids`]: identifiers that come out the same on every machine
+//! - [`rows`]: rows of a database on their way
 //! - [`time`]: instants, read and written as RFC 3339
 
 pub mod event;
 pub mod fidelity;
 pub mod ids;
 pub mod payload;
+pub mod rows;
 pub mod session;
 pub mod time;
 pub mod tool;

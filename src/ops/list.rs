@@ -28,9 +28,9 @@ pub struct Row {
     /// What is known of it; [`Head::updated`] is always there.
     #[serde(flatten)]
     pub head: Head,
-    /// Size of its transcript in bytes.
-    pub bytes: u64,
-    /// Its transcript.
+    /// Size of its transcript in bytes; `None` where sessions share a database.
+    pub bytes: Option<u64>,
+    /// Its transcript, or the database.
     pub path: String,
 }
 

@@ -18,7 +18,8 @@ const SHORTEST_PREFIX: usize = 4;
 /// A choice of sessions, as the command line puts it.
 #[derive(Debug, Clone, Default)]
 pub struct Selection {
-    /// Full ids, unique prefixes, or `harness:id`. When there are any, the filters below must hold too.
+    /// Full ids, unique prefixes, `harness:id`, or the path of a file that a harness's own export
+    /// wrote. When there are any, the filters below must hold too.
     pub ids: Vec<String>,
     /// Only these harnesses; empty: all.
     pub harnesses: Vec<String>,
@@ -269,6 +270,10 @@ fn choose(env: &Env, ids: &[String], candidates: &[Candidate]) -> Result<Vec<Can
 }
 
 fn choose_one(env: &Env, wanted: &str, candidates: &[Candidate]) -> Result<Candidate> {
+    let file = env.cwd().join(wanted);
+    if (wanted.contains(std::path::is_separator) || wanted.ends_with(".json")) && file.is_file() {
+        return in_file(env, &file);
+    }
     let (only, id) = match wanted.split_once(':') {
         Some((harness, id)) if HARNESSES.iter().any(|known| known.info().id == harness) => {
             (Some(harness), id)
@@ -309,6 +314,19 @@ fn choose_one(env: &Env, wanted: &str, candidates: &[Candidate]) -> Result<Candi
             Err(error)
         }
     }
+}
+
+/// The session in a file that some harness's own export wrote.
+fn in_file(env: &Env, file: &Path) -> Result<Candidate> {
+    for harness in HARNESSES {
+        if let Some(found) = harness.in_file(env, file)? {
+            return Ok(Candidate { harness: *harness, found });
+        }
+    }
+    Err(Error::new(
+        Kind::Unsupported,
+        format!("{} is no session that a harness has exported", file.display()),
+    ))
 }
 
 /// Whether a sub-agent of the session, which is no session of its own, has this id.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::model::Time;
+use crate::model::rows::{Scope, SharedRow};
 
 /// The actions for one session, which are applied together or not at all.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,7 +24,7 @@ pub struct SessionPlan {
 }
 
 /// One change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Action {
     /// A file that does not exist yet. Missing directories above it are made, mode 0700.
@@ -55,6 +56,31 @@ pub enum Action {
         /// The file whose advisory lock (`flock`) is held meanwhile; created when missing.
         lock: Option<PathBuf>,
     },
+    /// Rows of a SQLite database that exists: all rows in the scope are replaced by those of the row
+    /// document ([`crate::model::rows`]) that is staged, in one transaction. The ones that were
+    /// there are backed up first.
+    Rows {
+        /// Absolute path of the database.
+        path: PathBuf,
+        /// The rows that stand or fall together; children of a foreign key before their parents.
+        scope: Vec<Scope>,
+        /// Rows that are inserted when they are missing.
+        shared: Vec<SharedRow>,
+    },
+    /// A member of an object in a JSON file that the harness shares between sessions. The file is
+    /// created when missing; nothing happens when the member is there already, with any value.
+    SetMember {
+        /// Absolute path.
+        path: PathBuf,
+        /// The member of the file's object that is the object to change.
+        object: String,
+        /// The member to set.
+        key: String,
+        /// Its value.
+        value: String,
+        /// The directory that is made for as long as the file is changed.
+        lock: PathBuf,
+    },
 }
 
 impl Action {
@@ -64,7 +90,9 @@ impl Action {
             Self::Create { path, .. }
             | Self::Replace { path, .. }
             | Self::Remove { path }
-            | Self::AppendLine { path, .. } => path,
+            | Self::AppendLine { path, .. }
+            | Self::Rows { path, .. }
+            | Self::SetMember { path, .. } => path,
         }
     }
 }

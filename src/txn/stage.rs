@@ -219,6 +219,10 @@ fn enter(journal: &mut Journal, plans: Vec<SessionPlan>) -> Result<Vec<Vec<Place
                     session_places.push(Place::Line);
                     continue;
                 }
+                Action::Rows { path, .. } | Action::SetMember { path, .. } => {
+                    let message = format!("{}: {} cannot be changed yet", session.label, path.display());
+                    return Err(Error::new(Kind::Unsupported, message));
+                }
             };
             let new = modified.map(|time| Content {
                 bytes: 0,

@@ -48,7 +48,13 @@ pub fn scan(env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
             // A file that went away meanwhile is no error.
             let Ok(meta) = fs::symlink_metadata(&file.path) else { continue };
             let modified = meta.modified().at("read the time of", &file.path)?;
-            found(Found { id: id.to_owned(), path: file.path.clone(), bytes: meta.len(), modified });
+            found(Found {
+                id: id.to_owned(),
+                path: file.path.clone(),
+                bytes: Some(meta.len()),
+                modified,
+                head: None,
+            });
         }
     }
     Ok(())
@@ -229,8 +235,9 @@ mod tests {
         let found = |project: &str| Found {
             id: String::new(),
             path: Path::new("/d/projects").join(project).join("x.jsonl"),
-            bytes: 0,
+            bytes: None,
             modified: std::time::SystemTime::UNIX_EPOCH,
+            head: None,
         };
         let dir = Path::new("/no/such.dir/p_1");
         for (project, may) in [

@@ -82,7 +82,8 @@ pub fn subagents(found: &Found) -> Result<Vec<(Found, Head)>> {
         let Some(agent) = agent_of(&entry) else { continue };
         let Ok(meta) = fs::symlink_metadata(&entry.path) else { continue };
         let modified = meta.modified().at("read the time of", &entry.path)?;
-        let file = Found { id: agent.id.clone(), path: entry.path, bytes: meta.len(), modified };
+        let file =
+            Found { id: agent.id.clone(), path: entry.path, bytes: Some(meta.len()), modified, head: None };
         if let Some(mut head) = head::read_agent(&file)? {
             head.parent = Some(found.id.clone());
             head.title = agent.title;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::locate::{data_dir, project_name, valid_id};
 use super::write;
 use crate::error::{Error, Kind, Result};
-use crate::harness::{Growth, Layout, OutFile, OutSource, Target};
+use crate::harness::{Growth, Layout, OutFile, OutSource, Stored, Target};
 use crate::model::{FileMeta, Role, payload};
 
 /// A file of a session by its place in the data directory. `project` is the project directory,
@@ -195,7 +195,13 @@ pub fn native(target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
         let growth = if file.role == Role::Attachment { Growth::Replace } else { Growth::Append };
         let modified = file.modified.filter(|_| matches!(part, Part::FileHistory { .. }));
         let path = part.moved(&project, target.id).below(&data);
-        layout.files.push(OutFile { path, source: OutSource::Native(index), growth, modified });
+        layout.files.push(OutFile {
+            path,
+            source: OutSource::Native(index),
+            growth,
+            modified,
+            stored: Stored::File,
+        });
     }
     layout
         .files
@@ -226,6 +232,7 @@ pub fn converted(target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
         source: OutSource::Converted(transcript),
         growth: Growth::Append,
         modified: None,
+        stored: Stored::File,
     });
     for (index, file) in files.iter().enumerate() {
         let (Role::Subagent, Some(agent)) = (file.role, &file.agent) else { continue };
@@ -236,7 +243,13 @@ pub fn converted(target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
         ] {
             let name = format!("agent-{name}.{suffix}");
             let part = Part::Subagent { project: project.clone(), id: id.clone(), name };
-            layout.files.push(OutFile { path: part.below(&data), source, growth, modified: None });
+            layout.files.push(OutFile {
+                path: part.below(&data),
+                source,
+                growth,
+                modified: None,
+                stored: Stored::File,
+            });
         }
     }
     Ok(layout)

@@ -154,7 +154,7 @@ pub fn scan(env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
     threads.sort_by(|(_, (one, _)), (_, (other, _))| one.path.cmp(&other.path));
     for (id, (rollout, meta)) in threads {
         let modified = meta.modified().at("look at", &rollout.path)?;
-        found(Found { id, path: rollout.path, bytes: meta.len(), modified });
+        found(Found { id, path: rollout.path, bytes: Some(meta.len()), modified, head: None });
     }
     Ok(())
 }

@@ -44,7 +44,9 @@ mod tests;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use super::{Confirmation, Found, Harness, Info, Layout, NativeSession, Resume, Target, TranscriptWriter};
+use super::{
+    Confirmation, Found, Harness, Info, Layout, NativeSession, Placed, Resume, Target, TranscriptWriter,
+};
 use crate::env::Env;
 use crate::error::Result;
 use crate::model::{Agent, FileMeta, Head, Notes, Payload, ReadSeek, Sink, View};
@@ -146,7 +148,8 @@ impl Harness for Codex {
         Resume { argv: vec!["codex".into(), "resume".into(), id.into()], cwd: cwd.to_owned() }
     }
 
-    fn confirm(&self, env: &Env, ids: &[String]) -> Result<Confirmation> {
-        confirm::confirm(env, ids)
+    fn confirm(&self, env: &Env, placed: &[Placed<'_>]) -> Result<Confirmation> {
+        let ids: Vec<String> = placed.iter().map(|one| one.id.to_owned()).collect();
+        confirm::confirm(env, &ids)
     }
 }

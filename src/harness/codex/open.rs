@@ -137,8 +137,9 @@ fn modified(child: &Child) -> Result<Option<Time>> {
     let found = Found {
         id: child.meta.id.clone(),
         path: child.path.clone(),
-        bytes: meta.len(),
+        bytes: Some(meta.len()),
         modified: meta.modified().at("look at", &child.path)?,
+        head: None,
     };
     let last = head::last_time(&found)?;
     Ok(last.or_else(|| Some(time::to_millis(found.modified.into()))))

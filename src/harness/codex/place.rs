@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::index;
 use super::locate::{self, Name};
 use crate::error::{Error, Kind, Result};
-use crate::harness::{Growth, Layout, OutFile, OutSource, Target};
+use crate::harness::{Growth, Layout, OutFile, OutSource, Stored, Target};
 use crate::model::{FileMeta, Role, Time, ids};
 
 /// Where a thread that was Codex's before goes.
@@ -32,7 +32,13 @@ pub fn native(target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
             }
         };
         let modified = file.modified.or(target.source.updated);
-        layout.files.push(OutFile { path, source: OutSource::Native(at), growth: Growth::Append, modified });
+        layout.files.push(OutFile {
+            path,
+            source: OutSource::Native(at),
+            growth: Growth::Append,
+            modified,
+            stored: Stored::File,
+        });
     }
     Ok(layout)
 }
@@ -66,6 +72,7 @@ pub fn converted(target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
             source: OutSource::Converted(at),
             growth: Growth::Append,
             modified,
+            stored: Stored::File,
         });
     }
     layout.lines.extend(name_line(&home, target));

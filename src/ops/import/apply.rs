@@ -1,5 +1,6 @@
 //! Carry the actions out, through [`crate::txn`].
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::PathBuf;
 
@@ -15,6 +16,7 @@ use super::report::{Change, Report, ResumeRow, Row, Source, TargetRow};
 use super::{Options, render, verify, warnings};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
+use crate::harness::{OutMember, Stored};
 use crate::interrupt::Watched;
 use crate::model::Fidelity;
 use crate::progress::Progress;
@@ -24,8 +26,8 @@ use crate::txn::{Meta, Outcome, Transaction};
 /// What one planned session does to the disk.
 struct Work {
     actions: Vec<Action>,
-    /// For each action, the file of the layout that gives it its content.
-    contents: Vec<Option<usize>>,
+    /// For each action, the files of the layout that give it its content.
+    contents: Vec<Vec<usize>>,
 }
 
 /// What became of one planned session.
@@ -89,6 +91,9 @@ fn work(plan: &Planned<'_>) -> Work {
         return Work { actions, contents };
     }
     for (place, (file, relation)) in plan.layout.files.iter().zip(&plan.relations).enumerate() {
+        if file.stored == Stored::Rows {
+            continue;
+        }
         let (path, modified) = (file.path.clone(), file.modified);
         // An identical transcript somewhere else (archived, say) still has to come to its new place.
         let action = match relation {
@@ -97,11 +102,21 @@ fn work(plan: &Planned<'_>) -> Work {
             _ => Action::Create { path, modified },
         };
         actions.push(action);
-        contents.push(Some(place));
+        contents.push(vec![place]);
+    }
+    if let Some(rows) = &plan.layout.rows {
+        let files = plan.layout.files.iter().enumerate();
+        actions.push(Action::Rows {
+            path: rows.database.clone(),
+            scope: rows.scope.clone(),
+            shared: rows.shared.clone(),
+        });
+        contents
+            .push(files.filter(|(_, file)| file.stored == Stored::Rows).map(|(place, _)| place).collect());
     }
     for path in &plan.obsolete {
         actions.push(Action::Remove { path: path.clone() });
-        contents.push(None);
+        contents.push(Vec::new());
     }
     for line in &plan.layout.lines {
         actions.push(Action::AppendLine {
@@ -109,7 +124,12 @@ fn work(plan: &Planned<'_>) -> Work {
             line: line.line.clone(),
             lock: line.lock.clone(),
         });
-        contents.push(None);
+        contents.push(Vec::new());
+    }
+    for member in plan.layout.members.iter().cloned() {
+        let OutMember { path, object, key, value, lock } = member;
+        actions.push(Action::SetMember { path, object, key, value, lock });
+        contents.push(Vec::new());
     }
     Work { actions, contents }
 }
@@ -123,36 +143,36 @@ fn count(env: &Env, options: &Options, plan: &Planned<'_>, work: &Work, progress
     let mut meter = Meter::new(&*plan.session.payload, progress);
     for (action, content) in work.actions.iter().zip(&work.contents) {
         let mut counter = Counter::default();
-        let bytes = match content {
-            Some(place) => match render_file(env, options, plan, *place, &mut meter.watch(&mut counter)) {
-                Ok(fidelity) => {
-                    done.fidelity.merge(&fidelity);
-                    counter.0
-                }
-                Err(error) => {
-                    done.failure = Some(error.to_string());
-                    break;
-                }
-            },
-            None => line_bytes(action),
-        };
+        match render_all(env, options, plan, content, &mut meter.watch(&mut counter)) {
+            Ok(fidelity) => done.fidelity.merge(&fidelity),
+            Err(error) => {
+                done.failure = Some(error.to_string());
+                break;
+            }
+        }
+        let bytes = if content.is_empty() { small_bytes(action) } else { counter.0 };
         done.changes.push(change(action, bytes));
     }
     meter.finish();
     done
 }
 
-fn render_file(
+/// Renders the files that make up the content of one action.
+fn render_all(
     env: &Env,
     options: &Options,
     plan: &Planned<'_>,
-    place: usize,
+    places: &[usize],
     out: &mut dyn Write,
 ) -> Result<Fidelity> {
-    let (Some(target), Some(file)) = (plan.target(env, options), plan.layout.files.get(place)) else {
-        return Err(Error::new(Kind::Unsupported, "the session has no target"));
-    };
-    render::file(plan, &target, file, out)
+    let mut fidelity = Fidelity::default();
+    for place in places {
+        let (Some(target), Some(file)) = (plan.target(env, options), plan.layout.files.get(*place)) else {
+            return Err(Error::new(Kind::Unsupported, "the session has no target"));
+        };
+        fidelity.merge(&render::stored(plan, &target, file, out)?);
+    }
+    Ok(fidelity)
 }
 
 fn write(
@@ -180,6 +200,7 @@ fn write(
             about: about(&plans[place]),
         })
         .collect();
+    make_stores(env, plans, &acting)?;
     let transaction = Transaction::begin(&env.state_dir(), import_id, meta, session_plans)?;
     let staged: Vec<Result<Done>> = acting
         .par_iter()
@@ -228,16 +249,15 @@ fn stage(
 ) -> Result<Done> {
     let mut done = Done::default();
     for (index, (action, content)) in work.actions.iter().zip(&work.contents).enumerate() {
-        let bytes = match content {
-            Some(place) => {
-                let staged = transaction.stage(session, index, &mut |out| {
-                    let mut out = Watched::new(meter.watch(out));
-                    done.fidelity.merge(&render_file(env, options, plan, *place, &mut out)?);
-                    Ok(())
-                })?;
-                staged.bytes
-            }
-            None => line_bytes(action),
+        let bytes = if content.is_empty() {
+            small_bytes(action)
+        } else {
+            let staged = transaction.stage(session, index, &mut |out| {
+                let mut out = Watched::new(meter.watch(out));
+                done.fidelity.merge(&render_all(env, options, plan, content, &mut out)?);
+                Ok(())
+            })?;
+            staged.bytes
         };
         done.changes.push(change(action, bytes));
     }
@@ -256,9 +276,26 @@ fn about(plan: &Planned<'_>) -> serde_json::Value {
     serde_json::to_value(origin).unwrap_or_default()
 }
 
-fn line_bytes(action: &Action) -> u64 {
+/// Lets the programs make the databases that are missing.
+fn make_stores(env: &Env, plans: &[Planned<'_>], acting: &[usize]) -> Result<()> {
+    let mut made = HashSet::new();
+    for plan in acting.iter().map(|&place| &plans[place]) {
+        let (Some(to), Some(rows), Some(destination)) = (plan.to, &plan.layout.rows, &plan.destination)
+        else {
+            continue;
+        };
+        if !rows.database.exists() && made.insert(rows.database.clone()) {
+            to.make_store(env, &destination.cwd)?;
+        }
+    }
+    Ok(())
+}
+
+/// How many bytes an action without a content of its own writes.
+fn small_bytes(action: &Action) -> u64 {
     match action {
         Action::AppendLine { line, .. } => line.len() as u64 + 1,
+        Action::SetMember { key, value, .. } => (key.len() + value.len()) as u64,
         _ => 0,
     }
 }
@@ -269,6 +306,8 @@ fn change(action: &Action, bytes: u64) -> Change {
         Action::Replace { .. } => "replace",
         Action::Remove { .. } => "remove",
         Action::AppendLine { .. } => "append",
+        Action::Rows { .. } => "sqlite",
+        Action::SetMember { .. } => "set",
     };
     Change { kind, path: action.path().to_owned(), bytes }
 }
@@ -292,7 +331,8 @@ fn row(plan: &Planned<'_>, done: Done) -> Row {
     if done.failure.is_some() {
         reason = done.failure;
     }
-    let path = plan.layout.files.first().map(|file| file.path.clone());
+    let database = plan.layout.rows.as_ref().map(|rows| rows.database.clone());
+    let path = database.or_else(|| plan.layout.files.first().map(|file| file.path.clone()));
     let cwd = plan.destination.as_ref().map(|destination| destination.cwd.clone());
     let resume = match (plan.to, &cwd) {
         (Some(to), Some(cwd)) if !failed => {

@@ -242,7 +242,7 @@ fn id_there(from: &dyn Harness, to: &dyn Harness, head: &Head, copy: u32) -> Res
         }
         return Ok(head.id.clone());
     }
-    Ok(ids::converted(from.info().id, &head.id, to.info().id, copy).to_string())
+    Ok(to.id_from(ids::converted(from.info().id, &head.id, to.info().id, copy)))
 }
 
 fn place(env: &Env, options: &Options, planned: &mut Planned<'_>) -> Result<()> {
@@ -274,12 +274,19 @@ fn decide(verdict: Verdict, policy: OnConflict) -> Decision {
 
 /// The transcript that is there, when the new one is another file.
 fn moved(existing: &Found, layout: &Layout) -> Vec<PathBuf> {
+    // Its path is that of the database then.
+    if layout.rows.is_some() {
+        return Vec::new();
+    }
     let stays = layout.files.iter().any(|file| file.path == existing.path);
     if stays { Vec::new() } else { vec![existing.path.clone()] }
 }
 
 /// The files of the existing session that the new one does not have.
 fn obsolete(env: &Env, to: &dyn Harness, existing: &Found, layout: &Layout) -> Result<Vec<PathBuf>> {
+    if layout.rows.is_some() {
+        return Ok(Vec::new());
+    }
     let session = to.open(env, existing)?;
     let data_dir = to.data_dir(env);
     let own = session.payload.files().iter().filter(|file| !to.is_shared(&file.path));

@@ -8,7 +8,7 @@ use super::here::Here;
 use super::{Options, render};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
-use crate::harness::{self, Found, Growth, Harness, OutFile, Target};
+use crate::harness::{self, Found, Growth, Harness, OutFile, Stored, Target};
 use crate::model::{FileMeta, Payload, ReadSeek, payload};
 
 /// Compares every file of the session with what is there.
@@ -44,6 +44,9 @@ fn compare_with_here(
     file: &OutFile,
     render: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<Relation> {
+    if file.stored == Stored::Rows {
+        return compare_with_rows(env, to, existing, file, render);
+    }
     let Some(found) = existing.filter(|found| place == 0 && found.path != file.path) else {
         return compare::file(&file.path, render);
     };
@@ -51,6 +54,23 @@ fn compare_with_here(
     let there = to.open(env, found)?;
     let Some(transcript) = payload::transcript(there.payload.files()) else { return Ok(Relation::Missing) };
     compare::content(there.payload.open(transcript)?, &found.path, render)
+}
+
+/// Compares with what the adapter makes of the rows that are there.
+fn compare_with_rows(
+    env: &Env,
+    to: &dyn Harness,
+    existing: Option<&Found>,
+    file: &OutFile,
+    render: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<Relation> {
+    let Some(found) = existing else { return Ok(Relation::Missing) };
+    let there = to.open(env, found)?;
+    let data_dir = to.data_dir(env);
+    match there.payload.files().iter().position(|meta| data_dir.join(&meta.path) == file.path) {
+        Some(index) => compare::content(there.payload.open(index)?, &found.path, render),
+        None => Ok(Relation::Missing),
+    }
 }
 
 /// Whether what is there is what an earlier import made of an earlier state of the same session,

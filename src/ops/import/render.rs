@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use super::decide::Planned;
 use super::incoming::Session;
 use crate::error::{Error, IoContext, Kind, Result};
-use crate::harness::{Harness, OutFile, OutSource, Target};
+use crate::harness::{Harness, OutFile, OutSource, Stored, Target};
 use crate::model::{Fidelity, Payload, View};
 
 /// Writes `file` of the planned session to `out`.
@@ -25,6 +25,25 @@ pub fn file(
         return Err(Error::new(Kind::Unsupported, "the session's harness is not known"));
     };
     content(from, to, planned.session, &*planned.session.payload, target, &file.source, out)
+}
+
+/// Writes `file` as its store keeps it: the bytes of [`file`](fn@file), or the rows made of them.
+///
+/// # Errors
+/// As [`file`](fn@file).
+pub fn stored(
+    planned: &Planned<'_>,
+    target: &Target<'_>,
+    file: &OutFile,
+    out: &mut dyn Write,
+) -> Result<Fidelity> {
+    let (Stored::Rows, Some(to)) = (file.stored, planned.to) else {
+        return self::file(planned, target, file, out);
+    };
+    let mut rows = to.rows(target, file, out)?;
+    let fidelity = self::file(planned, target, file, &mut *rows)?;
+    rows.finish()?;
+    Ok(fidelity)
 }
 
 /// Writes what `source` stands for, taking the session's bytes from `payload`.

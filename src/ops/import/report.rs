@@ -87,7 +87,8 @@ pub struct TargetRow {
 /// One change on disk.
 #[derive(Debug, Clone, Serialize)]
 pub struct Change {
-    /// `create`, `replace`, `remove` or `append`.
+    /// `create`, `replace`, `remove`, `append` (a line), `sqlite` (rows of a database) or `set` (a
+    /// member of a JSON file).
     pub kind: &'static str,
     /// The file.
     pub path: PathBuf,

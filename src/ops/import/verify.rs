@@ -1,12 +1,12 @@
 //! Whether the target can use what was imported.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::Options;
 use super::apply::Done;
 use super::decide::Planned;
 use crate::env::Env;
-use crate::harness::{self, Confirmation, Found, Harness};
+use crate::harness::{self, Confirmation, Found, Harness, Placed};
 
 /// Asks the target program, or reads the sessions again from where they were put.
 pub fn verify(
@@ -39,11 +39,15 @@ pub fn verify(
             continue;
         }
         let listed = if asks { ask(env, to, plans, &places, warnings) } else { HashSet::new() };
+        let in_rows: HashMap<String, Found> = rows_of(env, to, plans, &places);
         for place in places {
-            done[place].verified = if listed.contains(&plans[place].id) {
+            let plan = &plans[place];
+            done[place].verified = if listed.contains(&plan.id) {
                 Some("program")
             } else {
-                read_back(env, to, &plans[place]).then_some("read-back")
+                let found =
+                    if plan.layout.rows.is_some() { in_rows.get(&plan.id).cloned() } else { on_disk(plan) };
+                found.is_some_and(|found| read_back(env, to, &found)).then_some("read-back")
             };
         }
     }
@@ -56,10 +60,17 @@ fn ask(
     places: &[usize],
     warnings: &mut Vec<String>,
 ) -> HashSet<String> {
-    let ids: Vec<String> = places.iter().map(|&place| plans[place].id.clone()).collect();
-    match to.confirm(env, &ids) {
+    let ids: Vec<&str> = places.iter().map(|&place| plans[place].id.as_str()).collect();
+    let placed: Vec<Placed<'_>> = places
+        .iter()
+        .filter_map(|&place| {
+            let cwd = &plans[place].destination.as_ref()?.cwd;
+            Some(Placed { id: &plans[place].id, cwd })
+        })
+        .collect();
+    match to.confirm(env, &placed) {
         Ok(Confirmation::Listed(listed)) => {
-            let missing = ids.iter().filter(|id| !listed.contains(id)).count();
+            let missing = ids.iter().filter(|id| !listed.iter().any(|listed| listed == *id)).count();
             if missing > 0 {
                 warnings.push(format!(
                     "{} does not list {missing} of {} sessions; `{}` opens one by its id",
@@ -81,10 +92,23 @@ fn ask(
     }
 }
 
-fn read_back(env: &Env, to: &dyn Harness, plan: &Planned<'_>) -> bool {
-    let Some(path) = plan.layout.files.first().map(|file| file.path.clone()) else { return false };
-    let Ok(meta) = path.metadata() else { return false };
-    let Ok(modified) = meta.modified() else { return false };
-    let found = Found { id: plan.id.clone(), path, bytes: meta.len(), modified };
-    matches!(to.head(env, &found), Ok(Some(head)) if head.id == plan.id)
+/// The sessions of the store, when some of these are rows of a database.
+fn rows_of(env: &Env, to: &dyn Harness, plans: &[Planned<'_>], places: &[usize]) -> HashMap<String, Found> {
+    let mut all = HashMap::new();
+    if places.iter().any(|&place| plans[place].layout.rows.is_some()) {
+        // What cannot be read is not confirmed.
+        let _ = to.scan(env, &mut |found| drop(all.insert(found.id.clone(), found)));
+    }
+    all
+}
+
+fn on_disk(plan: &Planned<'_>) -> Option<Found> {
+    let path = plan.layout.files.first().map(|file| file.path.clone())?;
+    let meta = path.metadata().ok()?;
+    let modified = meta.modified().ok()?;
+    Some(Found { id: plan.id.clone(), path, bytes: Some(meta.len()), modified, head: None })
+}
+
+fn read_back(env: &Env, to: &dyn Harness, found: &Found) -> bool {
+    matches!(to.head(env, found), Ok(Some(head)) if head.id == found.id)
 }

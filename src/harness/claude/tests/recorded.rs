@@ -110,8 +110,9 @@ fn a_session_is_live_while_its_process_runs() {
     let found = Found {
         id: ID.to_owned(),
         path: PathBuf::new(),
-        bytes: 0,
+        bytes: None,
         modified: std::time::SystemTime::UNIX_EPOCH,
+        head: None,
     };
     assert_eq!(Claude.live(&env, &found).expect("readable"), None);
     let marker = sessions.join(format!("{}.json", std::process::id()));

@@ -1,0 +1,129 @@
+//! opencode and Kilo: sessions, messages and parts in one SQLite database.
+//!
+//! A session becomes two files of a payload, both made of the program's own export records:
+//! `session/<id>/messages.jsonl`, one element of the export's `messages` a line, and
+//! `session/<id>/session.json`, the export's `info` and the session's todos. The first only grows,
+//! the second changes with each turn. Sub-agents are sessions of their own and have two such files
+//! each.
+
+mod flavour;
+mod reading;
+mod writing;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+use super::{
+    Confirmation, Found, Harness, Info, Layout, NativeSession, OutFile, Placed, Resume, RowWriter, Target,
+    TranscriptWriter,
+};
+use crate::env::Env;
+use crate::error::Result;
+use crate::model::{Agent, FileMeta, Head, Notes, Payload, ReadSeek, Sink, View};
+use flavour::Flavour;
+
+/// One program of the family.
+pub struct Opencode(&'static Flavour);
+
+/// opencode, by Anomaly.
+pub static OPENCODE: Opencode = Opencode(&flavour::OPENCODE);
+
+/// Kilo CLI, built on opencode.
+pub static KILO: Opencode = Opencode(&flavour::KILO);
+
+impl Harness for Opencode {
+    fn info(&self) -> &'static Info {
+        &self.0.info
+    }
+
+    fn data_dir(&self, env: &Env) -> PathBuf {
+        reading::data_dir(self.0, env)
+    }
+
+    fn scan(&self, env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
+        reading::scan(self.0, env, found)
+    }
+
+    fn in_file(&self, env: &Env, path: &Path) -> Result<Option<Found>> {
+        reading::in_file(self.0, env, path)
+    }
+
+    fn head(&self, env: &Env, found: &Found) -> Result<Option<Head>> {
+        reading::head(self.0, env, found)
+    }
+
+    fn open(&self, env: &Env, found: &Found) -> Result<NativeSession> {
+        reading::open(self.0, env, found)
+    }
+
+    fn open_all(&self, env: &Env, found: &[&Found]) -> Vec<Result<NativeSession>> {
+        reading::open_all(self.0, env, found)
+    }
+
+    fn read(&self, payload: &dyn Payload, file: usize, view: View, sink: &mut dyn Sink) -> Result<Notes> {
+        reading::read(payload, file, view, sink)
+    }
+
+    fn valid_id(&self, id: &str) -> bool {
+        writing::valid_id(id)
+    }
+
+    fn id_from(&self, uuid: Uuid) -> String {
+        writing::id_from(uuid)
+    }
+
+    fn place_native(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
+        writing::place_native(self.0, target, files)
+    }
+
+    fn relocate(
+        &self,
+        target: &Target<'_>,
+        file: &FileMeta,
+        input: Box<dyn ReadSeek + '_>,
+        out: &mut dyn Write,
+    ) -> Result<()> {
+        writing::relocate(self.0, target, file, input, out)
+    }
+
+    fn place_converted(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
+        writing::place_converted(self.0, target, files)
+    }
+
+    fn writer<'a>(
+        &self,
+        target: &'a Target<'a>,
+        agent: Option<&'a Agent>,
+        out: &'a mut dyn Write,
+    ) -> Result<Box<dyn TranscriptWriter + 'a>> {
+        writing::writer(self.0, target, agent, out)
+    }
+
+    fn rows<'a>(
+        &self,
+        target: &'a Target<'a>,
+        file: &'a OutFile,
+        out: &'a mut dyn Write,
+    ) -> Result<Box<dyn RowWriter + 'a>> {
+        writing::rows(self.0, target, file, out)
+    }
+
+    fn make_store(&self, env: &Env, cwd: &Path) -> Result<()> {
+        writing::make_store(self.0, env, cwd)
+    }
+
+    fn live(&self, env: &Env, found: &Found) -> Result<Option<String>> {
+        writing::live(self.0, env, found)
+    }
+
+    fn resume(&self, id: &str, cwd: &Path) -> Resume {
+        let argv = vec![self.0.info.program.to_owned(), "--session".to_owned(), id.to_owned()];
+        Resume { argv, cwd: cwd.to_owned() }
+    }
+
+    fn confirm(&self, env: &Env, placed: &[Placed<'_>]) -> Result<Confirmation> {
+        writing::confirm(self.0, env, placed)
+    }
+}
