@@ -6,6 +6,7 @@
 
 mod claude;
 mod codex;
+mod gemini;
 mod sanitize;
 mod stage;
 #[path = "../support/mod.rs"]
@@ -14,8 +15,11 @@ mod support;
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let mut failed = false;
-    let harnesses: [(&str, stage::Turn, &[stage::Recording]); 2] =
-        [("claude", claude::turn, claude::CASES), ("codex", codex::turn, codex::CASES)];
+    let harnesses: [(&str, stage::Turn, &[stage::Recording]); 3] = [
+        ("claude", claude::turn, claude::CASES),
+        ("codex", codex::turn, codex::CASES),
+        ("gemini", gemini::turn, gemini::CASES),
+    ];
     for (harness, turn, cases) in harnesses {
         for recording in cases {
             let name = format!("{harness}/{}", recording.case);

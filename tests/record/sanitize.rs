@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 const KEPT: &[(&str, &[&str])] = &[
     ("claude", &[".claude/projects", ".claude/file-history", ".claude/tasks"]),
     ("codex", &[".codex/sessions", ".codex/archived_sessions", ".codex/session_index.jsonl"]),
+    ("gemini", &[".gemini/tmp", ".gemini/history", ".gemini/projects.json"]),
 ];
 
 /// A text of a program that is longer is cut.

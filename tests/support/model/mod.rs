@@ -1,10 +1,11 @@
-//! A fake model on 127.0.0.1 that speaks Anthropic Messages and OpenAI Responses.
+//! A fake model on 127.0.0.1 that speaks Anthropic Messages, OpenAI Responses and the Gemini API.
 //!
 //! It keeps every request and answers from a script: `[[scenario:NAME]]` in the last prompt picks
 //! one of [`scenario`], the tool results that follow the prompt pick the step. It refuses
 //! what the real APIs refuse, so that a session that a provider would reject fails a test.
 
 mod anthropic;
+mod gemini;
 mod http;
 mod responses;
 pub mod scenario;
@@ -31,6 +32,7 @@ struct Shared {
     workdir: PathBuf,
     requests: Mutex<Vec<Request>>,
     stopped: AtomicBool,
+    forgives_repeats: AtomicBool,
 }
 
 /// A running server. It stops when dropped.
@@ -49,6 +51,7 @@ impl Model {
             workdir: workdir.to_owned(),
             requests: Mutex::default(),
             stopped: AtomicBool::new(false),
+            forgives_repeats: AtomicBool::new(false),
         });
         let accepting = std::thread::spawn({
             let shared = Arc::clone(&shared);
@@ -65,6 +68,12 @@ impl Model {
             }
         });
         Self { address, shared, accepting: Some(accepting) }
+    }
+
+    /// Takes a tool result that is sent again, word for word, which the Gemini API would refuse:
+    /// Gemini CLI does that when it resumes a session of its own.
+    pub fn forgive_repeats(&self) {
+        self.shared.forgives_repeats.store(true, Ordering::SeqCst);
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -118,6 +127,16 @@ fn serve(shared: &Shared, mut stream: TcpStream) -> std::io::Result<()> {
         match refused {
             Some(reason) => http::json(&mut stream, 400, &responses::refusal(&reason)),
             None => responses::answer(&mut stream, &body),
+        }
+    } else if let Some((model, verb)) = gemini::route(path) {
+        let forgive = shared.forgives_repeats.load(Ordering::SeqCst);
+        let refused = gemini::check(model, &body, forgive).err().filter(|_| verb != gemini::Verb::Count);
+        if verb != gemini::Verb::Count {
+            keep(refused.clone());
+        }
+        match refused {
+            Some(reason) => http::json(&mut stream, 400, &gemini::refusal(&reason)),
+            None => gemini::answer(&mut stream, model, verb, &body),
         }
     } else {
         http::json(&mut stream, 404, r#"{"error":{"message":"not found"}}"#)

@@ -98,6 +98,7 @@ pub fn steps(name: &str) -> Vec<Vec<Say>> {
             vec![Text("This takes a while."), Shell("echo begun; sleep 4; echo ended")],
             vec![Text("The slow work is done.")],
         ],
+        "missing" => vec![vec![View("missing.txt")], vec![Text("That file does not exist.")]],
         "unknown" => vec![vec![Unknown("no_such_tool")], vec![Text("That tool does not exist.")]],
         "code" => vec![
             vec![Code(
@@ -125,7 +126,14 @@ pub fn plain_answer(prompt: &str) -> String {
 
 /// Whether a prompt asks for a summary of the conversation so far.
 pub fn wants_summary(prompt: &str) -> bool {
-    prompt.contains("Respond with TEXT ONLY") || prompt.contains("CONTEXT CHECKPOINT COMPACTION")
+    const ASKS: &[&str] = &[
+        "Respond with TEXT ONLY",
+        "CONTEXT CHECKPOINT COMPACTION",
+        // Gemini CLI asks for one, and to look at it again.
+        "generate the updated <state_snapshot>",
+        "Critically evaluate the <state_snapshot>",
+    ];
+    ASKS.iter().any(|words| prompt.contains(words))
 }
 
 /// The summary that it gets.
@@ -187,5 +195,21 @@ pub fn codex_call(say: &Say, agents: &[String]) -> Option<CodexCall> {
         Code(script) => Custom("exec", (*script).to_owned()),
         Unknown(name) => Function(name, json!({"question": "why?"}), None),
         Text(_) | Think(_) | Sealed(_) => return None,
+    })
+}
+
+/// A call under Gemini CLI's own tool names. `None`: it has no such tool.
+pub fn gemini_call(say: &Say) -> Option<(&'static str, Value)> {
+    Some(match say {
+        Shell(command) => ("run_shell_command", json!({"command": command, "description": "Run a command"})),
+        Write(name, content) => ("write_file", json!({"file_path": name, "content": content})),
+        Edit(name, old, new) => (
+            "replace",
+            json!({"file_path": name, "old_string": old, "new_string": new, "instruction": "Replace a line"}),
+        ),
+        View(name) => ("read_file", json!({"file_path": name})),
+        Agent(prompt) => ("invoke_agent", json!({"agent_name": "generalist", "prompt": prompt})),
+        Unknown(name) => (*name, json!({"question": "why?"})),
+        _ => return None,
     })
 }

@@ -2,6 +2,7 @@
 
 mod claude;
 mod codex;
+mod gemini;
 
 use std::fs;
 use std::io::Read;
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 
 pub use claude::Claude;
 pub use codex::{AppServer, Codex};
+pub use gemini::{Gemini, Origin};
 
 use super::model::Request;
 
