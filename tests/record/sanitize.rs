@@ -5,6 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::support::cases;
 
 /// What of a home is session data.
 const KEPT: &[(&str, &[&str])] = &[
@@ -57,7 +60,16 @@ impl Names {
         // Claude Code names a project's folder after its path.
         let folder = |path: &str| path.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let mut names = vec![(folder(&home), folder("/home/dev")), (home, "/home/dev".to_owned())];
+        // Gemini CLI writes a hash of the project's path.
+        let hash = |path: &str| {
+            let hash = Sha256::digest(path.as_bytes());
+            hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        };
+        let mut names = vec![
+            (hash(&format!("{home}/src/app")), hash(cases::CWD)),
+            (folder(&home), folder("/home/dev")),
+            (home, "/home/dev".to_owned()),
+        ];
         if !kernel.trim().is_empty() {
             names.push((kernel.trim().to_owned(), "6.1.0".to_owned()));
         }

@@ -77,24 +77,23 @@ pub fn check(model: &str, body: &Value, forgive_repeats: bool) -> Result<(), Str
         if has(content, foreign) {
             return Err(at(&format!("parts: {foreign} is not allowed in a turn of the {}", content["role"])));
         }
-        // NousResearch/hermes-agent#55125, continuedev/continue#11805.
-        if i > 0 && contents[i - 1]["role"] == content["role"] {
-            return Err("Please ensure that multiturn requests alternate between user and model.".into());
+        // A call in a second turn of the model: google-gemini/gemini-cli#26956, continuedev/continue#11805.
+        // Neighbours of one role that only hold text are taken; the program sends them itself.
+        if has(content, "functionCall") && (i == 0 || contents[i - 1]["role"] == "model") {
+            return Err(
+                "Please ensure that function call turn comes immediately after a user turn or after a \
+                        function response turn."
+                    .into(),
+            );
         }
-    }
-    // google-gemini/gemini-cli#11814: a history that begins with a call.
-    if first["role"] != "user" && has(first, "functionCall") {
-        return Err(
-            "Please ensure that function call turn comes immediately after a user turn or after a function \
-             response turn."
-                .into(),
-        );
     }
     if first["role"] != "user" {
         return Err("Please ensure that multiturn requests begin with a user turn.".into());
     }
     if last["role"] != "user" {
-        return Err("Please ensure that multiturn requests end with a user turn or a function response.".into());
+        return Err(
+            "Please ensure that multiturn requests end with a user turn or a function response.".into()
+        );
     }
     check_calls(contents, forgive_repeats)?;
     if model.starts_with("gemini-3") { check_signatures(contents) } else { Ok(()) }
@@ -111,10 +110,13 @@ fn check_part(part: &Value) -> Result<(), String> {
         "executableCode",
         "codeExecutionResult",
     ];
-    const BESIDE: &[&str] = &["thought", "thoughtSignature", "videoMetadata", "mediaResolution", "partMetadata"];
+    const BESIDE: &[&str] =
+        &["thought", "thoughtSignature", "videoMetadata", "mediaResolution", "partMetadata"];
     let fields = part.as_object().ok_or("data: Invalid value")?;
     if let Some(name) = fields.keys().find(|name| !DATA.contains(&&***name) && !BESIDE.contains(&&***name)) {
-        return Err(format!("data: Invalid JSON payload received. Unknown name \"{name}\": Cannot find field."));
+        return Err(format!(
+            "data: Invalid JSON payload received. Unknown name \"{name}\": Cannot find field."
+        ));
     }
     let data: Vec<&str> =
         DATA.iter().copied().filter(|name| fields.get(*name).is_some_and(|value| !value.is_null())).collect();
@@ -122,13 +124,17 @@ fn check_part(part: &Value) -> Result<(), String> {
     let &[kind] = data.as_slice() else {
         return Err(match data.as_slice() {
             [] => "data: required oneof field 'data' must have one initialized field".into(),
-            [first, second, ..] => format!("oneof field 'data' is already set to {first}. Cannot set '{second}'"),
+            [first, second, ..] => {
+                format!("oneof field 'data' is already set to {first}. Cannot set '{second}'")
+            }
             [_] => unreachable!("one is taken above"),
         });
     };
     let value = &part[kind];
     match kind {
-        "text" if value == "" => Err("data: required oneof field 'data' must have one initialized field".into()),
+        "text" if value == "" => {
+            Err("data: required oneof field 'data' must have one initialized field".into())
+        }
         "text" if !value.is_string() => Err("text: Invalid value (TYPE_STRING)".into()),
         "inlineData" => check_inline(value),
         "functionCall" => check_function(value, "function_call", "args"),
@@ -205,7 +211,10 @@ fn check_calls(contents: &[Value], forgive_repeats: bool) -> Result<(), String> 
             });
         }
         if calls.is_empty() && !results.is_empty() {
-            return Err("Please ensure that function response turn comes immediately after a function call turn.".into());
+            return Err(
+                "Please ensure that function response turn comes immediately after a function call turn."
+                    .into(),
+            );
         }
         if calls.len() != results.len() {
             return Err(format!(
@@ -272,7 +281,9 @@ pub fn refusal(reason: &str) -> String {
 fn prompt(contents: &[Value]) -> (String, usize) {
     let said = |content: &Value| {
         let texts = list(&content["parts"]).iter().filter_map(|part| part["text"].as_str());
-        let texts: Vec<&str> = texts.filter(|text| !text.starts_with("<session_context>")).collect();
+        // What the program says in the user's name.
+        let own = ["<session_context>", "I ran the following shell command:"];
+        let texts: Vec<&str> = texts.filter(|text| !own.iter().any(|own| text.starts_with(own))).collect();
         let by_user = content["role"] == "user" && !has(content, "functionResponse");
         (by_user && !texts.is_empty()).then(|| texts.join("\n"))
     };
@@ -306,7 +317,8 @@ fn answer_parts(body: &Value) -> Vec<Value> {
     let steps = scenario::named(&prompt).map(scenario::steps).unwrap_or_default();
     let seed = body["contents"].to_string();
     let said = steps.iter().map(|says| {
-        let parts = says.iter().enumerate().filter_map(|(k, say)| said(say, &short_id(&[&seed, &k.to_string()])));
+        let parts =
+            says.iter().enumerate().filter_map(|(k, say)| said(say, &short_id(&[&seed, &k.to_string()])));
         parts.collect::<Vec<Value>>()
     });
     let said = said.filter(|parts| !parts.is_empty()).nth(answers);
@@ -356,9 +368,10 @@ pub fn answer(stream: &mut TcpStream, model: &str, verb: Verb, body: &Value) -> 
         return http::json(stream, 200, &piece(&parts, true).to_string());
     }
     let mut events = Events::start(stream)?;
-    parts.iter().enumerate().try_for_each(|(k, part)| {
-        events.send(&piece(std::slice::from_ref(part), k + 1 == parts.len()))
-    })
+    parts
+        .iter()
+        .enumerate()
+        .try_for_each(|(k, part)| events.send(&piece(std::slice::from_ref(part), k + 1 == parts.len())))
 }
 
 #[cfg(test)]
@@ -391,7 +404,10 @@ mod tests {
         let png = json!({"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgoA"}});
         for (model, user) in [
             (json!([text("ok")]), json!([text("more"), png])),
-            (json!([text("ok"), call("a", "f"), call("b", "g")]), json!([result("b", "g"), result("a", "f")])),
+            (
+                json!([text("ok"), call("a", "f"), call("b", "g")]),
+                json!([result("b", "g"), result("a", "f")]),
+            ),
             (json!([call("a", "mcp__server.x:y-z")]), json!([result("a", "mcp__server.x:y-z"), png])),
         ] {
             assert_eq!(check("gemini-2.5-flash", &request(model, user), false), Ok(()));
@@ -422,10 +438,7 @@ mod tests {
             (json!([text("ok")]), json!([call("a", "f")])),
             (json!([text("ok")]), json!([{"inlineData": {"mimeType": "image/gif", "data": "R0lGODlh"}}])),
             (json!([text("ok")]), json!([{"inlineData": {"mimeType": "image/png", "data": "/9j/"}}])),
-            (
-                json!([{"functionCall": {"id": "a", "name": "f", "args": "text"}}]),
-                json!([result("a", "f")]),
-            ),
+            (json!([{"functionCall": {"id": "a", "name": "f", "args": "text"}}]), json!([result("a", "f")])),
             (
                 json!([call("a", "f")]),
                 json!([{"functionResponse": {"id": "a", "name": "f", "response": "text"}}]),
@@ -440,8 +453,18 @@ mod tests {
             json!([]),
             json!([answer, hello]),
             json!([hello, answer]),
-            json!([hello, hello]),
-            json!([hello, answer, answer, hello]),
+            json!([
+                hello,
+                answer,
+                turn("model", json!([call("a", "f")])),
+                turn("user", json!([result("a", "f")]))
+            ]),
+            json!([
+                hello,
+                turn("model", json!([call("a", "f"), call("b", "f")])),
+                turn("user", json!([result("a", "f")])),
+                turn("user", json!([result("b", "f")]))
+            ]),
             json!([hello, turn("assistant", json!([text("ok")])), hello]),
             json!([turn("model", json!([call("a", "f")])), turn("user", json!([result("a", "f")]))]),
         ] {
@@ -461,9 +484,7 @@ mod tests {
 
     #[test]
     fn gemini_3_wants_signatures_in_the_turn_that_runs() {
-        let signed = |mark: &str| {
-            json!({"functionCall": {"id": "a", "name": "f", "args": {}}, "thoughtSignature": mark})
-        };
+        let signed = |mark: &str| json!({"functionCall": {"id": "a", "name": "f", "args": {}}, "thoughtSignature": mark});
         let answered = |call: Value| request(json!([call]), json!([result("a", "f")]));
         let mark = signature(&call("a", "f")["functionCall"]);
         for call in [signed(NO_SIGNATURE), signed(&mark)] {

@@ -22,6 +22,7 @@ const SETTINGS: &str = r#"{
   "privacy": {"usageStatisticsEnabled": false},
   "telemetry": {"enabled": false},
   "security": {"auth": {"selectedType": "gemini-api-key"}},
+  "tools": {"shell": {"enableInteractiveShell": false}},
   "ui": {"hideTips": true, "hideBanner": true, "showHomeDirectoryWarning": false}
 }
 "#;
@@ -141,10 +142,11 @@ impl<'a> Gemini<'a> {
             if problem.is_some() {
                 break;
             }
-            // Keys that come at once are taken for a paste, in which Enter is only a new line.
             for key in split_keys(keys) {
+                // Enter right after other keys is taken for a part of a paste.
+                let pause = if key == "\r" || key.len() > 2 && key.starts_with('\u{1b}') { 500 } else { 10 };
+                std::thread::sleep(Duration::from_millis(pause));
                 terminal.send(key);
-                std::thread::sleep(Duration::from_millis(if key.len() > 1 { 400 } else { 15 }));
             }
             if !terminal.wait(Duration::from_secs(30), |text| text.contains(&squeeze(shown))) {
                 problem = Some(format!("{shown:?} was not shown for {keys:?}"));
@@ -156,7 +158,10 @@ impl<'a> Gemini<'a> {
         let refused = model.requests().into_iter().find_map(|request| request.refused);
         match (problem, refused) {
             (_, Some(reason)) => Err(format!("refused: {reason}")),
-            (Some(problem), None) => Err(format!("{problem}: {}", last_lines(&screen))),
+            (Some(problem), None) => {
+                let begin = screen.char_indices().rev().nth(3000).map_or(0, |(at, _)| at);
+                Err(format!("{problem}: {}", screen[begin..].replace('─', "")))
+            }
             (None, None) => Ok(()),
         }
     }
