@@ -105,6 +105,11 @@ impl<'a> Events<'a> {
         if let Some(name) = data["type"].as_str() {
             writeln!(self.stream, "event: {name}")?;
         }
+        self.end(&data.to_string())
+    }
+
+    /// Sends what some providers end a stream with.
+    pub fn end(&mut self, data: &str) -> io::Result<()> {
         write!(self.stream, "data: {data}\n\n")?;
         self.stream.flush()
     }

@@ -3,6 +3,8 @@
 mod claude;
 mod codex;
 mod gemini;
+mod opencode;
+mod opencode_server;
 
 use std::fs;
 use std::io::Read;
@@ -13,6 +15,8 @@ use std::time::{Duration, Instant};
 pub use claude::Claude;
 pub use codex::{AppServer, Codex};
 pub use gemini::{Gemini, Origin};
+pub use opencode::{Flavour, KILO, OPENCODE, Opencode, quiet};
+pub use opencode_server::Server;
 
 use super::model::Request;
 
