@@ -301,12 +301,18 @@ fn gemini(body: &Value) -> Vec<Item> {
                 items.extend((!is_name).then(|| Item::Note(text.to_owned())));
             } else if by_user {
                 items.extend(gemini_user(text));
-            } else if text != "[The previous response was interrupted before it completed.]" {
+            } else if !is_by_gemini(text, items.last()) {
                 items.push(Item::Assistant(text.to_owned()));
             }
         }
     }
     items
+}
+
+/// Whether the program says it in the model's name: where an answer is missing, or after a summary.
+fn is_by_gemini(text: &str, before: Option<&Item>) -> bool {
+    text == "[The previous response was interrupted before it completed.]"
+        || (text == "Got it. Thanks for the additional context!" && matches!(before, Some(Item::Summary(_))))
 }
 
 fn gemini_result(result: &Value) -> Item {
