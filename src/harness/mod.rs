@@ -26,7 +26,8 @@ pub mod opencode;
 
 /// Every supported harness. This list drives the help, the checks of `--harness` and `--to`, the
 /// completions, `harnesses`, the README table and the conformance tests.
-pub static HARNESSES: &[&dyn Harness] = &[&claude::Claude, &codex::Codex];
+pub static HARNESSES: &[&dyn Harness] =
+    &[&claude::Claude, &codex::Codex, &opencode::OPENCODE, &opencode::KILO];
 
 /// The harness with this id.
 ///
