@@ -123,7 +123,8 @@ fn harness_ids() -> PossibleValuesParser {
 /// Which sessions.
 #[derive(Debug, Default, Args)]
 pub struct SelectArgs {
-    /// Ids: full, a unique prefix of at least 4 characters, or HARNESS:ID
+    /// Ids: full, a unique prefix of at least 4 characters, HARNESS:ID, or the path of a file that a
+    /// harness's own export wrote
     #[arg(value_name = "ID")]
     pub ids: Vec<String>,
     /// Only sessions of this harness (repeatable)

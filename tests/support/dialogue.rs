@@ -55,6 +55,7 @@ pub fn read(harness: &str, body: &Value) -> Vec<Item> {
     let items = match harness {
         "claude" => claude(body),
         "codex" => codex(body),
+        "gemini" => gemini(body),
         other => panic!("no requests of {other} are known"),
     };
     items.into_iter().map(tidy).filter(|item| !is_empty(item)).collect()
@@ -262,6 +263,60 @@ fn codex_user(part: &Value) -> Option<Item> {
         Some(Item::Note(text))
     } else {
         Some(Item::User(text))
+    }
+}
+
+/// Gemini CLI 0.61. The system instruction is a field of its own, so all contents are conversation.
+fn gemini(body: &Value) -> Vec<Item> {
+    let mut items = Vec::new();
+    for content in list(&body["contents"]) {
+        let by_user = content["role"] == "user";
+        for part in list(&content["parts"]) {
+            let (call, result) = (&part["functionCall"], &part["functionResponse"]);
+            if !call.is_null() {
+                let (id, name) = (text_of(&call["id"]), text_of(&call["name"]));
+                items.push(Item::Call { id, name, args: call["args"].clone() });
+            } else if !result.is_null() {
+                let result = gemini_result(result);
+                // On resume the program sends the results of its own sessions again.
+                if !items.contains(&result) {
+                    items.push(result);
+                }
+                let parts = list(&part["functionResponse"]["parts"]).iter();
+                items.extend(parts.filter_map(|part| part["inlineData"]["data"].as_str()).map(image));
+            } else if let Some(data) = part["inlineData"]["data"].as_str() {
+                items.push(image(data));
+            } else if part["thought"] == true {
+                items.push(Item::Reasoning(text_of(&part["text"])));
+            } else {
+                let text = text_of(&part["text"]);
+                items.extend(if by_user { gemini_user(&text) } else { Some(Item::Assistant(text)) });
+            }
+        }
+    }
+    items
+}
+
+fn gemini_result(result: &Value) -> Item {
+    let response = &result["response"];
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let (failed, text) = match (&response["error"], &response["output"]) {
+        (Value::Null, Value::Null) => (false, text(response)),
+        (Value::Null, output) => (looks_failed(&text(output)), text(output)),
+        (error, _) => (true, text(error)),
+    };
+    Item::Result { id: text_of(&result["id"]), text, failed }
+}
+
+/// A text of a turn of the user; `None` is the program's own context.
+fn gemini_user(text: &str) -> Option<Item> {
+    let begins = |marks: &[&str]| marks.iter().any(|mark| text.trim_start().starts_with(mark));
+    if begins(&["<session_context>", "<hook_context>"]) {
+        None
+    } else if begins(&["<state_snapshot>"]) {
+        Some(Item::Summary(text.to_owned()))
+    } else {
+        Some(Item::User(text.to_owned()))
     }
 }
 
