@@ -121,6 +121,9 @@ pub struct Layout {
     /// Files that the harness derived from the session that is there, absolute: they have to go when
     /// it changes.
     pub stale: Vec<PathBuf>,
+    /// What the user has to do to bring the session in, when its files are only made ready for that:
+    /// the program keeps its sessions where holdall cannot write on this machine.
+    pub handover: Option<String>,
     /// What the user should know, such as a directory that the target could not resume in.
     pub warnings: Vec<String>,
 }
@@ -160,6 +163,9 @@ pub struct OutRows {
     /// All rows of the session and of its sub-agents: whatever is there in it is replaced. Children
     /// of a foreign key before their parents.
     pub scope: Vec<Scope>,
+    /// What goes too when the session that is there is replaced, and stays when it only grows: rows
+    /// of sub-agents that the new session does not have.
+    pub replaced: Vec<Scope>,
     /// Rows that the session needs and shares with others.
     pub shared: Vec<SharedRow>,
 }

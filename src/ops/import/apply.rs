@@ -321,9 +321,12 @@ fn row(plan: &Planned<'_>, done: Done) -> Row {
         Decision::Skip(reason) => ("skip", Some((*reason).to_owned())),
         Decision::Fail(reason) => ("fail", Some(reason.clone())),
     };
-    let failed = done.failure.is_some() || action == "fail";
+    let is_handover = plan.acts() && plan.layout.handover.is_some();
+    let failed = done.failure.is_some() || action == "fail" || is_handover;
     if done.failure.is_some() {
         reason = done.failure;
+    } else if failed && action != "fail" {
+        reason.clone_from(&plan.layout.handover);
     }
     let database = plan.layout.rows.as_ref().map(|rows| rows.database.clone());
     let path = database.or_else(|| plan.layout.files.first().map(|file| file.path.clone()));
