@@ -56,13 +56,15 @@ pub struct ImportedSession {
 /// A change that an import made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImportedAction {
-    /// `create`, `replace`, `remove` or `append`.
+    /// `create`, `replace`, `remove`, `append`, `sqlite` (rows of a database) or `set` (a member of
+    /// an object in a JSON file).
     pub kind: &'static str,
-    /// The file.
+    /// The file, or database.
     pub path: PathBuf,
-    /// Its size; of a line, with its line end; 0 for `remove`.
+    /// Its size; of a line, with its line end; of rows, that of their document
+    /// ([`crate::model::rows`]); 0 for `remove`.
     pub bytes: u64,
-    /// SHA-256 of the file that was written; `None` for `remove` and `append`.
+    /// SHA-256 of the file or row document that was written; `None` for `remove`, `append` and `set`.
     pub sha256: Option<String>,
 }
 
@@ -115,10 +117,11 @@ fn undone_at(dir: &ImportDir) -> Result<Option<Time>> {
 
 fn describe(session: Session, shared: &[journal::Shared]) -> ImportedSession {
     let steps = session.steps.into_iter().map(|step| ImportedAction {
-        kind: match step.change {
+        kind: match &step.change {
             Change::Create => "create",
             Change::Replace => "replace",
             Change::Remove => "remove",
+            Change::Rows(_) => "sqlite",
         },
         path: step.path,
         bytes: step.new.as_ref().map_or(0, |new| new.bytes),

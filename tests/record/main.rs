@@ -6,6 +6,8 @@
 
 mod claude;
 mod codex;
+mod gemini;
+mod opencode;
 mod sanitize;
 mod stage;
 #[path = "../support/mod.rs"]
@@ -14,8 +16,13 @@ mod support;
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
     let mut failed = false;
-    let harnesses: [(&str, stage::Turn, &[stage::Recording]); 2] =
-        [("claude", claude::turn, claude::CASES), ("codex", codex::turn, codex::CASES)];
+    let harnesses: [(&str, stage::Turn, &[stage::Recording]); 5] = [
+        ("claude", claude::turn, claude::CASES),
+        ("codex", codex::turn, codex::CASES),
+        ("opencode", opencode::opencode_turn, opencode::OPENCODE_CASES),
+        ("kilo", opencode::kilo_turn, opencode::KILO_CASES),
+        ("gemini", gemini::turn, gemini::CASES),
+    ];
     for (harness, turn, cases) in harnesses {
         for recording in cases {
             let name = format!("{harness}/{}", recording.case);

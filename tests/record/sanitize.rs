@@ -5,11 +5,19 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::support::cases;
+
+use crate::support::database;
 
 /// What of a home is session data.
 const KEPT: &[(&str, &[&str])] = &[
     ("claude", &[".claude/projects", ".claude/file-history", ".claude/tasks"]),
     ("codex", &[".codex/sessions", ".codex/archived_sessions", ".codex/session_index.jsonl"]),
+    ("opencode", &[".local/share/opencode/tool-output"]),
+    ("kilo", &[".local/share/kilo/tool-output"]),
+    ("gemini", &[".gemini/tmp", ".gemini/history", ".gemini/projects.json"]),
 ];
 
 /// A text of a program that is longer is cut.
@@ -19,7 +27,22 @@ const LONG: usize = 240;
 pub fn keep(harness: &str, home: &Path, target: &Path) -> u64 {
     let names = Names::of(home);
     let (_, kept) = KEPT.iter().find(|(id, _)| *id == harness).expect("a known harness");
-    kept.iter().map(|path| copy(harness, &names, &home.join(path), &target.join(path))).sum()
+    let files: u64 =
+        kept.iter().map(|path| copy(harness, &names, &home.join(path), &target.join(path))).sum();
+    files + keep_database(harness, &names, home, target)
+}
+
+/// The database of opencode or Kilo as text.
+fn keep_database(harness: &str, names: &Names, home: &Path, target: &Path) -> u64 {
+    let path = format!(".local/share/{harness}/{harness}.db");
+    if !home.join(&path).exists() {
+        return 0;
+    }
+    let text = names.neutral(&database::dump(&home.join(&path)));
+    let file = target.join(path + ".sql");
+    fs::create_dir_all(file.parent().expect("a file has a folder")).expect("the fixtures can be written");
+    fs::write(file, &text).expect("the fixtures can be written");
+    text.len() as u64
 }
 
 fn copy(harness: &str, names: &Names, from: &Path, to: &Path) -> u64 {
@@ -56,7 +79,16 @@ impl Names {
         // Claude Code names a project's folder after its path.
         let folder = |path: &str| path.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let mut names = vec![(folder(&home), folder("/home/dev")), (home, "/home/dev".to_owned())];
+        // Gemini CLI writes a hash of the project's path.
+        let hash = |path: &str| {
+            let hash = Sha256::digest(path.as_bytes());
+            hash.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        };
+        let mut names = vec![
+            (hash(&format!("{home}/src/app")), hash(cases::CWD)),
+            (folder(&home), folder("/home/dev")),
+            (home, "/home/dev".to_owned()),
+        ];
         if !kernel.trim().is_empty() {
             names.push((kernel.trim().to_owned(), "6.1.0".to_owned()));
         }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::database;
+
 /// Where the programs worked when the sessions were recorded.
 pub const CWD: &str = "/home/dev/src/app";
 
@@ -38,7 +40,7 @@ impl Case {
         root.join(&self.harness).join(&self.case)
     }
 
-    /// Copies the recorded home to `home`.
+    /// Copies the recorded home to `home`. Databases are made from the texts that were recorded.
     pub fn unpack(&self, home: &Path) {
         copy_tree(&self.dir(&root()).join("home"), home);
     }
@@ -68,7 +70,7 @@ pub fn of(harness: &str) -> Vec<Case> {
     cases
 }
 
-/// Copies a folder with everything in it.
+/// Copies a folder with everything in it; a `.db.sql` becomes the database that it describes.
 pub fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap_or_else(|error| panic!("{}: {error}", to.display()));
     for entry in fs::read_dir(from).unwrap_or_else(|error| panic!("{}: {error}", from.display())) {
@@ -76,6 +78,10 @@ pub fn copy_tree(from: &Path, to: &Path) {
         let target = to.join(path.file_name().expect("an entry has a name"));
         if path.is_dir() {
             copy_tree(&path, &target);
+        } else if path.to_string_lossy().ends_with(".db.sql") {
+            let text =
+                fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            database::load(&text, &target.with_extension(""));
         } else {
             fs::copy(&path, &target).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }

@@ -6,6 +6,7 @@
 //! - [`dialogue`]: a request to a model as a neutral list of what was said and done
 //! - [`expect`]: compares two dialogues
 //! - [`cases`]: recorded sessions
+//! - [`database`]: a database as text, and back
 //! - [`holdall`]: the binary under test
 //! - [`tree`]: a directory as it is, to compare it with what it was
 
@@ -13,6 +14,7 @@
 #![allow(dead_code, unused_imports)]
 
 pub mod cases;
+pub mod database;
 pub mod dialogue;
 pub mod expect;
 pub mod holdall;

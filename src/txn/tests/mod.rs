@@ -5,6 +5,7 @@
 mod import;
 mod model;
 mod recovery;
+mod rows;
 mod shared_lines;
 mod undo;
 

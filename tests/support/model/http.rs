@@ -100,10 +100,17 @@ impl<'a> Events<'a> {
         Ok(Self { stream })
     }
 
-    /// Sends `data`, whose `type` is also the name of the event.
+    /// Sends `data`, whose `type` is also the name of the event; without it the event has no name.
     pub fn send(&mut self, data: &serde_json::Value) -> io::Result<()> {
-        let name = data["type"].as_str().unwrap_or_default();
-        write!(self.stream, "event: {name}\ndata: {data}\n\n")?;
+        if let Some(name) = data["type"].as_str() {
+            writeln!(self.stream, "event: {name}")?;
+        }
+        self.end(&data.to_string())
+    }
+
+    /// Sends what some providers end a stream with.
+    pub fn end(&mut self, data: &str) -> io::Result<()> {
+        write!(self.stream, "data: {data}\n\n")?;
         self.stream.flush()
     }
 }

@@ -1,10 +1,13 @@
-//! A fake model on 127.0.0.1 that speaks Anthropic Messages and OpenAI Responses.
+//! A fake model on 127.0.0.1 that speaks Anthropic Messages, OpenAI Responses, OpenAI chat completions
+//! and the Gemini API.
 //!
 //! It keeps every request and answers from a script: `[[scenario:NAME]]` in the last prompt picks
 //! one of [`scenario`], the tool results that follow the prompt pick the step. It refuses
 //! what the real APIs refuse, so that a session that a provider would reject fails a test.
 
 mod anthropic;
+mod chat;
+mod gemini;
 mod http;
 mod responses;
 pub mod scenario;
@@ -31,6 +34,7 @@ struct Shared {
     workdir: PathBuf,
     requests: Mutex<Vec<Request>>,
     stopped: AtomicBool,
+    forgives_repeats: AtomicBool,
 }
 
 /// A running server. It stops when dropped.
@@ -49,6 +53,7 @@ impl Model {
             workdir: workdir.to_owned(),
             requests: Mutex::default(),
             stopped: AtomicBool::new(false),
+            forgives_repeats: AtomicBool::new(false),
         });
         let accepting = std::thread::spawn({
             let shared = Arc::clone(&shared);
@@ -65,6 +70,12 @@ impl Model {
             }
         });
         Self { address, shared, accepting: Some(accepting) }
+    }
+
+    /// Takes a tool result that is sent again, word for word, which the Gemini API would refuse:
+    /// Gemini CLI does that when it resumes a session of its own.
+    pub fn forgive_repeats(&self) {
+        self.shared.forgives_repeats.store(true, Ordering::SeqCst);
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -118,6 +129,25 @@ fn serve(shared: &Shared, mut stream: TcpStream) -> std::io::Result<()> {
         match refused {
             Some(reason) => http::json(&mut stream, 400, &responses::refusal(&reason)),
             None => responses::answer(&mut stream, &body),
+        }
+    } else if path.ends_with("/chat/completions") {
+        let refused = chat::check(&body).err();
+        if refused.is_some() || !chat::is_aside(&body) {
+            keep(refused.clone());
+        }
+        match refused {
+            Some(reason) => http::json(&mut stream, 400, &chat::refusal(&reason)),
+            None => chat::answer(&mut stream, &body, &shared.workdir),
+        }
+    } else if let Some((model, verb)) = gemini::route(path) {
+        let forgive = shared.forgives_repeats.load(Ordering::SeqCst);
+        let refused = gemini::check(model, &body, forgive).err().filter(|_| verb != gemini::Verb::Count);
+        if verb != gemini::Verb::Count {
+            keep(refused.clone());
+        }
+        match refused {
+            Some(reason) => http::json(&mut stream, 400, &gemini::refusal(&reason)),
+            None => gemini::answer(&mut stream, model, verb, &body),
         }
     } else {
         http::json(&mut stream, 404, r#"{"error":{"message":"not found"}}"#)
@@ -244,6 +274,49 @@ mod tests {
             vec![json!({"type": "reasoning", "summary": []})],
         ] {
             assert!(responses(&items).is_err(), "{items:?}");
+        }
+    }
+
+    #[test]
+    fn strict_chat() {
+        let chat = |messages: &[Value]| chat::check(&json!({ "messages": messages }));
+        let said = |role: &str, content: Value| json!({"role": role, "content": content});
+        let answer = |id: &str| json!({"role": "tool", "tool_call_id": id, "content": ""});
+        let call = |id: &str, name: &str, arguments: Value| {
+            json!({"role": "assistant", "content": "",
+            "tool_calls": [{"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}]})
+        };
+        let user = || said("user", "x".into());
+        let image = |url: &str| json!([{"type": "image_url", "image_url": {"url": url}}]);
+        let long = "x".repeat(41);
+
+        assert_eq!(
+            chat(&[said("system", "x".into()), user(), call("a", "f", "{}".into()), answer("a")]),
+            Ok(())
+        );
+        assert_eq!(chat(&[said("user", image("data:image/png;base64,iVBORw0KGgoA"))]), Ok(()));
+        for messages in [
+            vec![],
+            vec![user(), answer("a")],
+            vec![user(), call("a", "f", "{}".into())],
+            vec![user(), call("a", "f", "{}".into()), user(), answer("a")],
+            vec![user(), call("a", "f", "{}".into()), answer("a"), answer("a")],
+            vec![user(), call("a", "f", "{}".into()), answer("b")],
+            vec![user(), call("a", "f", "{}".into()), answer("a"), call("a", "f", "{}".into()), answer("a")],
+            vec![user(), call("a", "f.g", "{}".into()), answer("a")],
+            vec![user(), call("a", "f", json!({})), answer("a")],
+            vec![user(), call("a", "f", "ls".into()), answer("a")],
+            vec![user(), call(&long, "f", "{}".into()), answer(&long)],
+            vec![user(), said("assistant", Value::Null)],
+            vec![user(), said("assistant", "".into())],
+            vec![said("user", json!([]))],
+            vec![said("user", json!([{"type": "text", "text": ""}]))],
+            vec![said("user", image("file:///pic.png"))],
+            vec![said("user", image("data:image/png;base64,/9j/"))],
+            vec![user(), said("assistant", image("data:image/png;base64,iVBORw0KGgoA"))],
+            vec![user(), said("model", "x".into())],
+        ] {
+            assert!(chat(&messages).is_err(), "{messages:?}");
         }
     }
 }

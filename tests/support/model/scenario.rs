@@ -34,6 +34,8 @@ pub enum Say {
     View(&'static str),
     /// Starts a sub-agent with this prompt.
     Agent(&'static str),
+    /// A list of things to do: content and status of each.
+    Todo(&'static [(&'static str, &'static str)]),
     /// Waits for the sub-agents, where the program has a tool for that.
     WaitForAgent,
     /// JavaScript that calls tools, for the programs that run it.
@@ -42,7 +44,7 @@ pub enum Say {
     Unknown(&'static str),
 }
 
-use Say::{Agent, Code, Edit, Sealed, Shell, Text, Think, Unknown, View, WaitForAgent, Write};
+use Say::{Agent, Code, Edit, Sealed, Shell, Text, Think, Todo, Unknown, View, WaitForAgent, Write};
 
 /// About 130 KB of text with characters of one to four bytes.
 const LARGE: &str = "seq -f 'línea %05g 漢字 🎉 the quick brown fox jumps over the lazy dog' 1 2000";
@@ -98,6 +100,15 @@ pub fn steps(name: &str) -> Vec<Vec<Say>> {
             vec![Text("This takes a while."), Shell("echo begun; sleep 4; echo ended")],
             vec![Text("The slow work is done.")],
         ],
+        "missing" => vec![vec![View("missing.txt")], vec![Text("That file does not exist.")]],
+        "todo" => vec![
+            vec![Todo(&[
+                ("Look at the café", "completed"),
+                ("Describe déploy 漢字", "in_progress"),
+                ("Rest", "pending"),
+            ])],
+            vec![Text("The list is written.")],
+        ],
         "unknown" => vec![vec![Unknown("no_such_tool")], vec![Text("That tool does not exist.")]],
         "code" => vec![
             vec![Code(
@@ -125,7 +136,16 @@ pub fn plain_answer(prompt: &str) -> String {
 
 /// Whether a prompt asks for a summary of the conversation so far.
 pub fn wants_summary(prompt: &str) -> bool {
-    prompt.contains("Respond with TEXT ONLY") || prompt.contains("CONTEXT CHECKPOINT COMPACTION")
+    const ASKS: &[&str] = &[
+        "Respond with TEXT ONLY",
+        "CONTEXT CHECKPOINT COMPACTION",
+        // Gemini CLI asks for one, and to look at it again.
+        "generate the updated <state_snapshot>",
+        "Critically evaluate the <state_snapshot>",
+        // opencode and Kilo.
+        "Create a new anchored summary",
+    ];
+    ASKS.iter().any(|words| prompt.contains(words))
 }
 
 /// The summary that it gets.
@@ -186,6 +206,44 @@ pub fn codex_call(say: &Say, agents: &[String]) -> Option<CodexCall> {
         }
         Code(script) => Custom("exec", (*script).to_owned()),
         Unknown(name) => Function(name, json!({"question": "why?"}), None),
-        Text(_) | Think(_) | Sealed(_) => return None,
+        Text(_) | Think(_) | Sealed(_) | Todo(_) => return None,
+    })
+}
+
+/// A call under Gemini CLI's own tool names. `None`: it has no such tool.
+pub fn gemini_call(say: &Say) -> Option<(&'static str, Value)> {
+    Some(match say {
+        Shell(command) => ("run_shell_command", json!({"command": command, "description": "Run a command"})),
+        Write(name, content) => ("write_file", json!({"file_path": name, "content": content})),
+        Edit(name, old, new) => (
+            "replace",
+            json!({"file_path": name, "old_string": old, "new_string": new, "instruction": "Replace a line"}),
+        ),
+        View(name) => ("read_file", json!({"file_path": name})),
+        Agent(prompt) => ("invoke_agent", json!({"agent_name": "generalist", "prompt": prompt})),
+        Unknown(name) => (*name, json!({"question": "why?"})),
+        _ => return None,
+    })
+}
+
+/// A call under the tool names of opencode and Kilo. `None`: they have no such tool.
+pub fn opencode_call(say: &Say, workdir: &Path) -> Option<(&'static str, Value)> {
+    let path = |name: &str| workdir.join(name);
+    Some(match say {
+        Shell(command) => ("bash", json!({"command": command, "description": "Run a command"})),
+        Write(name, content) => ("write", json!({"filePath": path(name), "content": content})),
+        Edit(name, old, new) => ("edit", json!({"filePath": path(name), "oldString": old, "newString": new})),
+        View(name) => ("read", json!({"filePath": path(name)})),
+        Agent(prompt) => {
+            ("task", json!({"description": "Count files", "prompt": prompt, "subagent_type": "general"}))
+        }
+        Todo(items) => {
+            let items = items
+                .iter()
+                .map(|(content, status)| json!({"content": content, "status": status, "priority": "medium"}));
+            ("todowrite", json!({"todos": items.collect::<Vec<_>>()}))
+        }
+        Unknown(name) => (*name, json!({"question": "why?"})),
+        _ => return None,
     })
 }

@@ -2,6 +2,9 @@
 
 mod claude;
 mod codex;
+mod gemini;
+mod opencode;
+mod opencode_server;
 
 use std::fs;
 use std::io::Read;
@@ -11,6 +14,9 @@ use std::time::{Duration, Instant};
 
 pub use claude::Claude;
 pub use codex::{AppServer, Codex};
+pub use gemini::{Gemini, Origin};
+pub use opencode::{Flavour, KILO, OPENCODE, Opencode, quiet};
+pub use opencode_server::Server;
 
 use super::model::Request;
 

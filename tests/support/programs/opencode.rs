@@ -1,0 +1,214 @@
+//! opencode, and Kilo, which is built on it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::opencode_server::Server;
+use super::{Ended, Home, installed, last_lines, request_with, run};
+use crate::support::model::Model;
+
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// What differs between the two programs.
+#[derive(Debug)]
+pub struct Flavour {
+    /// Name of the program, of its directories and of its configuration file.
+    pub name: &'static str,
+    /// What its variables begin with.
+    prefix: &'static str,
+}
+
+/// opencode.
+pub const OPENCODE: Flavour = Flavour { name: "opencode", prefix: "OPENCODE_" };
+
+/// Kilo.
+pub const KILO: Flavour = Flavour { name: "kilo", prefix: "KILO_" };
+
+/// The model that the tests configure.
+pub const MODEL: &str = "fake/fake-model";
+
+/// opencode or Kilo in a home.
+pub struct Opencode<'a> {
+    flavour: &'static Flavour,
+    home: &'a Home,
+    cwd: PathBuf,
+    model: &'a str,
+}
+
+impl<'a> Opencode<'a> {
+    /// One of them by its name.
+    pub fn named(name: &str, home: &'a Home, cwd: &Path) -> Self {
+        Self::new(if name == "kilo" { &KILO } else { &OPENCODE }, home, cwd)
+    }
+
+    /// Uses the home. Its configuration is written for each start, as it holds the model's address.
+    pub fn new(flavour: &'static Flavour, home: &'a Home, cwd: &Path) -> Self {
+        let cwd = cwd.canonicalize().expect("the working directory is there");
+        let opencode = Self { flavour, home, cwd, model: MODEL };
+        // holdall asks the program too, and must find a configuration that keeps it quiet.
+        opencode.configure("http://127.0.0.1:9");
+        opencode
+    }
+
+    /// The same with another model configured, as `provider/model`. It is the only one there is.
+    #[must_use]
+    pub fn with_model(mut self, model: &'a str) -> Self {
+        self.model = model;
+        self.configure("http://127.0.0.1:9");
+        self
+    }
+
+    fn configure(&self, url: &str) {
+        let (provider, model) = self.model.split_once('/').expect("provider/model");
+        let package = if provider == "claude" { "anthropic" } else { "openai-compatible" };
+        let mut models = json!({});
+        models[model] = json!({
+            "name": "A model", "reasoning": true, "tool_call": true, "attachment": true,
+            "interleaved": {"field": "reasoning_content"},
+            "modalities": {"input": ["text", "image", "pdf"], "output": ["text"]},
+            "limit": {"context": 200_000, "output": 8000},
+        });
+        let mut providers = json!({});
+        providers[provider] = json!({
+            "npm": format!("@ai-sdk/{package}"), "name": "Fake", "models": models,
+            "options": {"baseURL": format!("{url}/v1"), "apiKey": "dummy-key"},
+        });
+        let config = json!({
+            "model": self.model, "small_model": self.model, "enabled_providers": [provider],
+            "share": "disabled", "autoupdate": false, "permission": {"*": "allow"}, "provider": providers,
+        });
+        let dir = self.home.dir().join(".config").join(self.flavour.name);
+        fs::create_dir_all(&dir).expect("the home can be written");
+        fs::write(dir.join(format!("{}.json", self.flavour.name)), config.to_string())
+            .expect("the home can be written");
+    }
+
+    fn command(&self, url: &str, args: &[&str]) -> Command {
+        self.configure(url);
+        let mut command = self.home.command(&installed(self.flavour.name), &self.cwd);
+        for (name, value) in quiet(self.flavour) {
+            command.env(name, value);
+        }
+        command.args(args);
+        command
+    }
+
+    /// A session made by `run` with one prompt. Returns its id.
+    ///
+    /// # Errors
+    /// When there was no answer, or the provider would refuse a request.
+    pub fn run(&self, prompt: &str, more: &[&str]) -> Result<String, String> {
+        let before = self.listed()?;
+        let model = Model::start(&self.cwd);
+        let ended = self.ask(&model, more, prompt)?;
+        request_with(&model.requests(), prompt, &ended)?;
+        let mut ids = self.listed()?;
+        ids.retain(|id| !before.contains(id));
+        match ids.as_slice() {
+            [id] => Ok(id.clone()),
+            ids => Err(format!("{} sessions are new", ids.len())),
+        }
+    }
+
+    /// Resumes a session with a prompt, under the session's own model or the one given as
+    /// `provider/model`, and returns what the model was asked.
+    ///
+    /// # Errors
+    /// When the program did not resume it, or a provider would refuse the request.
+    pub fn resume(&self, id: &str, prompt: &str, with: Option<&str>) -> Result<Value, String> {
+        let model = Model::start(&self.cwd);
+        let mut args = vec!["--session", id];
+        if let Some(name) = with {
+            args.extend(["--model", name]);
+        }
+        let ended = self.ask(&model, &args, prompt)?;
+        let body = request_with(&model.requests(), prompt, &ended)?;
+        // It tells in each event which session it is in.
+        let told = ended.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let mut sessions: Vec<String> =
+            told.filter_map(|event| event["sessionID"].as_str().map(str::to_owned)).collect();
+        sessions.dedup();
+        if sessions.as_slice() == [id] && ended.status.success() {
+            Ok(body)
+        } else {
+            let talk = last_lines(&format!("{}\n{}", ended.stdout, ended.stderr));
+            Err(format!("resumed as {sessions:?} instead of {id} ({}): {talk}", ended.status))
+        }
+    }
+
+    fn ask(&self, model: &Model, args: &[&str], prompt: &str) -> Result<Ended, String> {
+        let mut command = self.command(&model.url(), &["run", "--format", "json"]);
+        // It puts an argument that holds a space in quotes; words of their own stay what they are.
+        command.args(args).arg("--").args(prompt.split(' '));
+        run(&mut command, LIMIT)
+    }
+
+    /// Ids of the sessions that it lists in the working directory, newest first.
+    ///
+    /// # Errors
+    /// When the program fails.
+    pub fn listed(&self) -> Result<Vec<String>, String> {
+        let ended = self.end(&["session", "list", "--format", "json"])?;
+        // Without a session it prints nothing.
+        let text = if ended.trim().is_empty() { "[]" } else { ended.as_str() };
+        let rows: Vec<Value> =
+            serde_json::from_str(text).map_err(|error| format!("no list: {error}: {text}"))?;
+        Ok(rows.iter().filter_map(|row| row["id"].as_str().map(str::to_owned)).collect())
+    }
+
+    /// What it exports of a session: `info` and `messages`.
+    ///
+    /// # Errors
+    /// When the program fails, or prints no JSON.
+    pub fn export(&self, id: &str) -> Result<Value, String> {
+        let text = self.end(&["export", id])?;
+        serde_json::from_str(&text).map_err(|error| format!("export: {error}"))
+    }
+
+    fn end(&self, args: &[&str]) -> Result<String, String> {
+        let ended = run(&mut self.command("http://127.0.0.1:9", args), LIMIT)?;
+        if ended.status.success() {
+            Ok(ended.stdout)
+        } else {
+            let talk = last_lines(&format!("{}\n{}", ended.stdout, ended.stderr));
+            Err(format!("{} {} ended with {}: {talk}", self.flavour.name, args[0], ended.status))
+        }
+    }
+
+    /// Starts `serve`, which its own terminal and its editors talk to.
+    ///
+    /// # Errors
+    /// When it does not say where it listens.
+    pub fn serve(&self, model: &Model) -> Result<Server, String> {
+        Server::start(self.command(&model.url(), &["serve", "--hostname", "127.0.0.1", "--port", "0"]))
+    }
+
+    /// The database.
+    pub fn database(&self) -> PathBuf {
+        let name = self.flavour.name;
+        self.home.dir().join(".local/share").join(name).join(format!("{name}.db"))
+    }
+}
+
+/// Variables that keep a program from all that a test does not want: updates, downloads, reports.
+pub fn quiet(flavour: &Flavour) -> impl Iterator<Item = (String, &'static str)> {
+    let names = [
+        ("DISABLE_AUTOUPDATE", "1"),
+        ("DISABLE_MODELS_FETCH", "1"),
+        ("DISABLE_LSP_DOWNLOAD", "1"),
+        ("DISABLE_DEFAULT_PLUGINS", "1"),
+        ("DISABLE_EXTERNAL_SKILLS", "1"),
+        ("DISABLE_SHARE", "1"),
+        ("DISABLE_SESSION_INGEST", "1"),
+        ("TELEMETRY_LEVEL", "off"),
+        ("PURE", "1"),
+    ];
+    let prefix = flavour.prefix;
+    let own = names.into_iter().map(move |(name, value)| (format!("{prefix}{name}"), value));
+    // Or it would install a package in the background at its first start.
+    own.chain([("npm_config_offline".to_owned(), "true")])
+}
