@@ -25,6 +25,9 @@ use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::model::{Agent, FileMeta, Head, Notes, Payload, ReadSeek, Sink, View};
 use flavour::Flavour;
+use writing::rows::Rows;
+use writing::write::Writer;
+use writing::{confirm, ids, live, place, relocate, store};
 
 /// One program of the family.
 pub struct Opencode(&'static Flavour);
@@ -75,15 +78,15 @@ impl Harness for Opencode {
     }
 
     fn valid_id(&self, id: &str) -> bool {
-        writing::valid_id(id)
+        ids::valid(id)
     }
 
     fn id_from(&self, uuid: Uuid) -> String {
-        writing::id_from(uuid)
+        ids::session(uuid)
     }
 
     fn place_native(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
-        writing::place_native(self.0, target, files)
+        place::native(self.0, target, files)
     }
 
     fn relocate(
@@ -93,11 +96,11 @@ impl Harness for Opencode {
         input: Box<dyn ReadSeek + '_>,
         out: &mut dyn Write,
     ) -> Result<()> {
-        writing::relocate(self.0, target, file, input, out)
+        relocate::relocate(self.0, target, file, input, out)
     }
 
     fn place_converted(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
-        writing::place_converted(self.0, target, files)
+        place::converted(self.0, target, files)
     }
 
     fn writer<'a>(
@@ -106,7 +109,7 @@ impl Harness for Opencode {
         agent: Option<&'a Agent>,
         out: &'a mut dyn Write,
     ) -> Result<Box<dyn TranscriptWriter + 'a>> {
-        writing::writer(self.0, target, agent, out)
+        Ok(Box::new(Writer::begin(self.0, target, agent, out)?))
     }
 
     fn rows<'a>(
@@ -115,15 +118,16 @@ impl Harness for Opencode {
         file: &'a OutFile,
         out: &'a mut dyn Write,
     ) -> Result<Box<dyn RowWriter + 'a>> {
-        writing::rows(self.0, target, file, out)
+        let _ = target;
+        Ok(Box::new(Rows::begin(file, out)?))
     }
 
     fn make_store(&self, env: &Env, cwd: &Path) -> Result<()> {
-        writing::make_store(self.0, env, cwd)
+        store::make(self.0, env, cwd)
     }
 
     fn live(&self, env: &Env, found: &Found) -> Result<Option<String>> {
-        writing::live(self.0, env, found)
+        live::live(env, &found.path, &found.id, self.0.info.name)
     }
 
     fn resume(&self, id: &str, cwd: &Path) -> Resume {
@@ -132,6 +136,6 @@ impl Harness for Opencode {
     }
 
     fn confirm(&self, env: &Env, placed: &[Placed<'_>]) -> Result<Confirmation> {
-        writing::confirm(self.0, env, placed)
+        confirm::confirm(self.0, env, placed)
     }
 }
