@@ -22,11 +22,13 @@ use crate::place::PathMap;
 pub mod claude;
 pub mod codex;
 pub mod common;
+pub mod gemini;
 pub mod opencode;
 
 /// Every supported harness. This list drives the help, the checks of `--harness` and `--to`, the
 /// completions, `harnesses`, the README table and the conformance tests.
-pub static HARNESSES: &[&dyn Harness] = &[&claude::Claude, &codex::Codex];
+pub static HARNESSES: &[&dyn Harness] =
+    &[&claude::Claude, &codex::Codex, &opencode::OPENCODE, &opencode::KILO, &gemini::Gemini];
 
 /// The harness with this id.
 ///
@@ -276,7 +278,8 @@ pub trait Harness: Sync {
     fn data_dir(&self, env: &Env) -> PathBuf;
 
     /// Delivers every session in the store, sub-agent sessions too where they are sessions of their
-    /// own on disk, from directory entries alone: no file is opened. A missing store has none.
+    /// own on disk, from directory entries alone: no file is opened, but for the few kilobytes at its
+    /// beginning where names do not tell the ids. A missing store has none.
     ///
     /// # Errors
     /// When a directory of the store cannot be read.
@@ -369,6 +372,13 @@ pub trait Harness: Sync {
         input: Box<dyn ReadSeek + '_>,
         out: &mut dyn Write,
     ) -> Result<()>;
+
+    /// What has to stand behind `file` on disk and is no part of the session: it is left out when the
+    /// file is compared with what is there, and what is opened does not have it.
+    fn trailer(&self, file: &OutFile) -> &'static [u8] {
+        let _ = file;
+        b""
+    }
 
     /// Where a session that came from another harness goes. `files` are the payload's files.
     ///

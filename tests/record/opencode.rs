@@ -15,7 +15,11 @@ pub const OPENCODE_CASES: &[Recording] = &[
     Recording::new("chat", "two turns of text, every width of UTF-8", By(|stage| chat(&OPENCODE, stage))),
     Recording::new("fail", "a command that fails", Turn("Please build déploy for me", "fail")),
     Recording::new("edit", "a file written, edited and printed", Turn("Please write the notes", "edit")),
-    Recording::new("parallel2", "two calls in one answer", Turn("Please run a pair of commands", "parallel2")),
+    Recording::new(
+        "parallel2",
+        "two calls in one answer",
+        Turn("Please run a pair of commands", "parallel2"),
+    ),
     Recording::new(
         "parallel3",
         "three calls in one answer, one fails",
@@ -28,12 +32,24 @@ pub const OPENCODE_CASES: &[Recording] = &[
         By(|stage| image(&OPENCODE, stage)),
     ),
     Recording::new("mention", "a text file that the user mentioned", By(|stage| mention(&OPENCODE, stage))),
-    Recording::new("large", "output of 130 KB, kept in a file of its own", Turn("Please print a lot of text", "large")),
+    Recording::new(
+        "large",
+        "output of 130 KB, kept in a file of its own",
+        Turn("Please print a lot of text", "large"),
+    ),
     Recording::new("todo", "a list of things to do", Turn("Please plan the day", "todo")),
-    Recording::new("unknown-tool", "a call of a tool that does not exist", Turn("Please use a strange tool", "unknown")),
+    Recording::new(
+        "unknown-tool",
+        "a call of a tool that does not exist",
+        Turn("Please use a strange tool", "unknown"),
+    ),
     Recording::new("missing", "a tool that failed", Turn("Please read what is not there", "missing")),
     Recording::new("subagent", "a sub-agent with a session of its own", Turn("Please ask a helper", "agent")),
-    Recording::new("compact", "compacted by the user, then one more turn", By(|stage| compact(&OPENCODE, stage))),
+    Recording::new(
+        "compact",
+        "compacted by the user, then one more turn",
+        By(|stage| compact(&OPENCODE, stage)),
+    ),
     Recording::new("fork", "a copy of a session that went on by itself", By(|stage| fork(&OPENCODE, stage))),
     Recording::new(
         "revert-pending",
@@ -45,8 +61,16 @@ pub const OPENCODE_CASES: &[Recording] = &[
         "the second turn was taken back and asked again",
         By(|stage| revert(&OPENCODE, stage, Some("This turn replaces it"))),
     ),
-    Recording::new("resumed", "three turns, each by a process of its own", By(|stage| resumed(&OPENCODE, stage))),
-    Recording::new("interrupted", "a command that the user interrupted", By(|stage| interrupted(&OPENCODE, stage))),
+    Recording::new(
+        "resumed",
+        "three turns, each by a process of its own",
+        By(|stage| resumed(&OPENCODE, stage)),
+    ),
+    Recording::new(
+        "interrupted",
+        "a command that the user interrupted",
+        By(|stage| interrupted(&OPENCODE, stage)),
+    ),
     Recording::new(
         "user-shell",
         "a command of the user (`!`), between two turns",
@@ -71,7 +95,11 @@ pub const KILO_CASES: &[Recording] = &[
         "an image from the user and one that a tool returned",
         By(|stage| image(&KILO, stage)),
     ),
-    Recording::new("large", "output of 130 KB, kept in a file of its own", Turn("Please print a lot of text", "large")),
+    Recording::new(
+        "large",
+        "output of 130 KB, kept in a file of its own",
+        Turn("Please print a lot of text", "large"),
+    ),
     Recording::new("todo", "a list of things to do", Turn("Please plan the day", "todo")),
     Recording::new("subagent", "a sub-agent with a session of its own", Turn("Please ask a helper", "agent")),
     Recording::new("compact", "compacted by the user, then one more turn", By(|stage| compact(&KILO, stage))),
@@ -227,7 +255,8 @@ fn resumed(flavour: &'static Flavour, stage: &Stage) -> Result<String, String> {
 }
 
 fn user_shell(flavour: &'static Flavour, stage: &Stage) -> Result<String, String> {
-    fs::write(stage.project.join("greeting.txt"), "hello from a file\n").map_err(|error| error.to_string())?;
+    fs::write(stage.project.join("greeting.txt"), "hello from a file\n")
+        .map_err(|error| error.to_string())?;
     with_server(flavour, stage, |server| {
         let session = server.create()?;
         server.say(&session, "First a question in words")?;

@@ -27,7 +27,8 @@ const LONG: usize = 240;
 pub fn keep(harness: &str, home: &Path, target: &Path) -> u64 {
     let names = Names::of(home);
     let (_, kept) = KEPT.iter().find(|(id, _)| *id == harness).expect("a known harness");
-    let files: u64 = kept.iter().map(|path| copy(harness, &names, &home.join(path), &target.join(path))).sum();
+    let files: u64 =
+        kept.iter().map(|path| copy(harness, &names, &home.join(path), &target.join(path))).sum();
     files + keep_database(harness, &names, home, target)
 }
 

@@ -79,7 +79,8 @@ pub fn copy_tree(from: &Path, to: &Path) {
         if path.is_dir() {
             copy_tree(&path, &target);
         } else if path.to_string_lossy().ends_with(".db.sql") {
-            let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            let text =
+                fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             database::load(&text, &target.with_extension(""));
         } else {
             fs::copy(&path, &target).unwrap_or_else(|error| panic!("{}: {error}", path.display()));

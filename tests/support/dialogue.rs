@@ -3,6 +3,8 @@
 //! Context that the program itself puts into a request is taken out, by nothing but that program's
 //! own marks: context that leaked from another program stays, and shows as something the user said.
 
+mod opencode;
+
 use std::fmt;
 
 use serde_json::Value;
@@ -56,6 +58,7 @@ pub fn read(harness: &str, body: &Value) -> Vec<Item> {
         "claude" => claude(body),
         "codex" => codex(body),
         "gemini" => gemini(body),
+        "opencode" | "kilo" => opencode::read(body),
         other => panic!("no requests of {other} are known"),
     };
     items.into_iter().map(tidy).filter(|item| !is_empty(item)).collect()
@@ -271,30 +274,48 @@ fn gemini(body: &Value) -> Vec<Item> {
     let mut items = Vec::new();
     for content in list(&body["contents"]) {
         let by_user = content["role"] == "user";
+        // On resume the program sends the results of its own sessions again, with their images.
+        let mut repeats = false;
+        // The texts of mentioned files stand between two marks.
+        let mut mentioned = false;
         for part in list(&content["parts"]) {
             let (call, result) = (&part["functionCall"], &part["functionResponse"]);
+            let text = part["text"].as_str().unwrap_or_default();
             if !call.is_null() {
                 let (id, name) = (text_of(&call["id"]), text_of(&call["name"]));
                 items.push(Item::Call { id, name, args: call["args"].clone() });
             } else if !result.is_null() {
-                let result = gemini_result(result);
-                // On resume the program sends the results of its own sessions again.
-                if !items.contains(&result) {
-                    items.push(result);
+                let item = gemini_result(result);
+                repeats = items.contains(&item);
+                if !repeats {
+                    items.push(item);
+                    let parts = list(&result["parts"]).iter();
+                    items.extend(parts.filter_map(|part| part["inlineData"]["data"].as_str()).map(image));
                 }
-                let parts = list(&part["functionResponse"]["parts"]).iter();
-                items.extend(parts.filter_map(|part| part["inlineData"]["data"].as_str()).map(image));
             } else if let Some(data) = part["inlineData"]["data"].as_str() {
-                items.push(image(data));
+                items.extend((!repeats).then(|| image(data)));
             } else if part["thought"] == true {
-                items.push(Item::Reasoning(text_of(&part["text"])));
-            } else {
-                let text = text_of(&part["text"]);
-                items.extend(if by_user { gemini_user(&text) } else { Some(Item::Assistant(text)) });
+                items.push(Item::Reasoning(text.to_owned()));
+            } else if text == "\n--- Content from referenced files ---" || text == "\n--- End of content ---"
+            {
+                mentioned = text.contains("Content from");
+            } else if mentioned {
+                let is_name = text.starts_with("\nContent from @");
+                items.extend((!is_name).then(|| Item::Note(text.to_owned())));
+            } else if by_user {
+                items.extend(gemini_user(text));
+            } else if !is_by_gemini(text, items.last()) {
+                items.push(Item::Assistant(text.to_owned()));
             }
         }
     }
     items
+}
+
+/// Whether the program says it in the model's name: where an answer is missing, or after a summary.
+fn is_by_gemini(text: &str, before: Option<&Item>) -> bool {
+    text == "[The previous response was interrupted before it completed.]"
+        || (text == "Got it. Thanks for the additional context!" && matches!(before, Some(Item::Summary(_))))
 }
 
 fn gemini_result(result: &Value) -> Item {
@@ -302,7 +323,14 @@ fn gemini_result(result: &Value) -> Item {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let (failed, text) = match (&response["error"], &response["output"]) {
         (Value::Null, Value::Null) => (false, text(response)),
-        (Value::Null, output) => (looks_failed(&text(output)), text(output)),
+        (Value::Null, output) => {
+            // The shell's answer ends with what became of the command.
+            let text = text(output);
+            let code = |line: &str| line.strip_prefix("Exit Code: ")?.trim().parse::<i32>().ok();
+            let failed = text.starts_with("<untrusted_context>")
+                && text.lines().any(|line| code(line).is_some_and(|code| code != 0));
+            (failed || looks_failed(&text), text)
+        }
         (error, _) => (true, text(error)),
     };
     Item::Result { id: text_of(&result["id"]), text, failed }
@@ -315,6 +343,8 @@ fn gemini_user(text: &str) -> Option<Item> {
         None
     } else if begins(&["<state_snapshot>"]) {
         Some(Item::Summary(text.to_owned()))
+    } else if begins(&["I ran the following shell command:"]) {
+        Some(Item::Note(text.to_owned()))
     } else {
         Some(Item::User(text.to_owned()))
     }

@@ -38,7 +38,9 @@ fn difference(expected: Option<&Item>, found: Option<&Item>) -> String {
 /// A large result names the file that holds all of it, which is somewhere else on each machine.
 fn without_store_paths(item: &Item) -> Item {
     let Item::Result { id, text, failed } = item else { return item.clone() };
-    let words = text.split(' ').map(|word| word.rsplit_once("/tool-results/").map_or(word, |(_, name)| name));
+    let stores = ["/tool-results/", "/tool-outputs/"];
+    let name = |word| stores.iter().find_map(|store| str::rsplit_once(word, *store)).map(|(_, name)| name);
+    let words = text.split(' ').map(|word| name(word).unwrap_or(word));
     Item::Result { id: id.clone(), text: words.collect::<Vec<_>>().join(" "), failed: *failed }
 }
 
@@ -100,7 +102,8 @@ impl Aside {
         match &self.item {
             Item::Summary(text) => text.contains(SUMMARY),
             Item::Note(text) => {
-                let by_user = text.contains("<bash-") || text.contains("<user_shell_command>");
+                let shells = ["<bash-", "<user_shell_command>", "I ran the following shell command:"];
+                let by_user = shells.iter().any(|shell| text.contains(shell));
                 by_user && self.lines().next().is_some()
             }
             _ => false,
@@ -146,6 +149,8 @@ const NOTE_MARKS: &[&str] = &[
     "/turn_aborted",
     "subagent_notification",
     "/subagent_notification",
+    "I ran the following shell command:",
+    "This produced the following result:",
 ];
 
 /// Splits a dialogue from what stands beside it. `retold` says which texts are an aside in another form.
@@ -312,7 +317,7 @@ fn compare_texts(texts: &[String], got: &[String], asides: &[Aside], problems: &
 
 /// Tools that are the same in both programs.
 fn is_same_tool(name: &str, got: &str) -> bool {
-    const SHELLS: &[&str] = &["Bash", "exec_command", "shell_command", "shell"];
+    const SHELLS: &[&str] = &["Bash", "exec_command", "shell_command", "shell", "run_shell_command"];
     name == got || got.ends_with(name) || (SHELLS.contains(&name) && SHELLS.contains(&got))
 }
 
@@ -363,6 +368,9 @@ impl Outcome {
             let lines = self.text.lines();
             return lines.filter(|line| !line.contains("tool-results/") && !line.starts_with('<')).collect();
         }
+        if let Some((_, output)) = self.text.split_once("<untrusted_context>\nOutput: ") {
+            return output.lines().filter(|line| !is_by_gemini(line)).collect();
+        }
         let wrapped = self.text.starts_with("Chunk ID: ") || self.text.starts_with("Exit code: ");
         let output = if wrapped { self.text.split_once("Output:\n") } else { None };
         let text = output.map_or(self.text.as_str(), |(_, output)| output);
@@ -370,6 +378,14 @@ impl Outcome {
             text.strip_prefix("<tool_use_error>").and_then(|text| text.strip_suffix("</tool_use_error>"));
         vec![inner.unwrap_or(text).trim()]
     }
+}
+
+/// What Gemini CLI says around the output of a command: what became of it, and what is left out.
+fn is_by_gemini(line: &str) -> bool {
+    const BEGINS: &[&str] =
+        &["</untrusted_context>", "Exit Code: ", "Signal: ", "Background PIDs: ", "Process Group PGID: "];
+    BEGINS.iter().any(|begin| line.starts_with(begin))
+        || (line.starts_with("... [") && line.ends_with(" characters omitted] ..."))
 }
 
 #[cfg(test)]

@@ -5,13 +5,14 @@
 
 use std::fs;
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use unicode_normalization::UnicodeNormalization;
 
 use crate::env::Env;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::harness::Found;
+use crate::harness::common::files;
 
 /// Longer names of project directories are cut and get a hash (Claude Code 2.1.329).
 const LONGEST: usize = 200;
@@ -157,29 +158,7 @@ fn base36(mut number: u32) -> String {
 /// # Errors
 /// When the path is not Unicode.
 pub fn real_path(path: &Path) -> Result<String> {
-    let mut rest = Vec::new();
-    let mut head = path;
-    let mut real = loop {
-        match fs::canonicalize(head) {
-            Ok(real) => break real,
-            Err(_) => match (head.parent(), head.components().next_back()) {
-                (Some(parent), Some(last)) => {
-                    rest.push(last);
-                    head = parent;
-                }
-                _ => break head.to_owned(),
-            },
-        }
-    };
-    for part in rest.into_iter().rev() {
-        match part {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                real.pop();
-            }
-            part => real.push(part),
-        }
-    }
+    let real = files::real_path(path);
     let text = real.to_str().ok_or_else(|| {
         Error::new(Kind::Unsupported, format!("{} is not Unicode, which Claude Code needs", real.display()))
     })?;

@@ -1,13 +1,12 @@
 //! Codex's tools in the shared vocabulary.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::native::Text;
+use crate::harness::common::arguments::Members;
 use crate::model::tool::{self, ToolKind, ToolName};
 
 const fn row(
@@ -77,35 +76,6 @@ pub fn shape(name: &str, arguments: &str) -> Option<&'static ToolName> {
     }
 }
 
-/// The arguments of a call under the names of another table's row, all others as they are. `None`
-/// when they are no object, or two would get the same name.
-pub fn rename(arguments: &str, from: &ToolName, to: &ToolName) -> Option<String> {
-    let Members(members) = serde_json::from_str(arguments).ok()?;
-    let mut names: Vec<&str> = Vec::with_capacity(members.len());
-    let mut is_same = true;
-    let mut json = String::with_capacity(arguments.len() + 16);
-    for (native, value) in &members {
-        let canonical =
-            from.arguments.iter().find(|(name, _)| name == native).map(|(_, canonical)| canonical);
-        let own = canonical.and_then(|canonical| to.arguments.iter().find(|(_, other)| other == canonical));
-        let name = own.map_or(&**native, |(name, _)| name);
-        if names.contains(&name) {
-            return None;
-        }
-        json.push(if names.is_empty() { '{' } else { ',' });
-        json.push_str(&serde_json::to_string(name).ok()?);
-        json.push(':');
-        json.push_str(value.get());
-        names.push(name);
-        is_same &= own.is_none_or(|(own, _)| own == native);
-    }
-    if is_same {
-        return Some(arguments.to_owned());
-    }
-    json.push('}');
-    Some(json)
-}
-
 /// The free text of a call of a tool that takes such, where it stands in an object: so another
 /// harness, whose calls all have objects, wrote down what had been a call of Codex.
 pub fn free_text<'a>(name: &str, arguments: &'a str) -> Option<Cow<'a, str>> {
@@ -117,29 +87,6 @@ pub fn free_text<'a>(name: &str, arguments: &'a str) -> Option<Cow<'a, str>> {
             serde_json::from_str::<Text<'a>>(value.get()).ok().map(|text| text.0)
         }
         _ => None,
-    }
-}
-
-/// The members of an object in their order.
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Pairs;
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = Members<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut members = Vec::new();
-                while let Some((Text(name), value)) = map.next_entry()? {
-                    members.push((name, value));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Pairs)
     }
 }
 
@@ -167,20 +114,5 @@ mod tests {
         assert_eq!(text("apply_patch", r#"{"input":"a","more":1}"#), None);
         assert_eq!(text("apply_patch", r#"{"input":["a"]}"#), None);
         assert_eq!(text("other", r#"{"input":"a"}"#), None);
-    }
-
-    #[test]
-    fn arguments_are_renamed_and_the_others_stay_as_they_are() {
-        let bash = row("Bash", ToolKind::Shell, &[("command", "command")]);
-        let own = tool::counterpart(TABLE, &bash).expect("Codex has a shell");
-        assert_eq!(own.native, "exec_command");
-        let arguments = r#"{"command" : "a\/b", "timeout":1e3, "x":[ 1 ]}"#;
-        assert_eq!(
-            rename(arguments, &bash, own).as_deref(),
-            Some(r#"{"cmd":"a\/b","timeout":1e3,"x":[ 1 ]}"#)
-        );
-        assert_eq!(rename(r#"{"command":"a","cmd":"b"}"#, &bash, own), None);
-        assert_eq!(rename("{}", &bash, own).as_deref(), Some("{}"));
-        assert_eq!(rename("[]", &bash, own), None);
     }
 }

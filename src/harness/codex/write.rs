@@ -15,6 +15,7 @@ use super::names::Names;
 use super::wording::{document, images, joined, mark, picture, shell};
 use super::{locate, place, tools};
 use crate::error::{IoContext, Result};
+use crate::harness::common::arguments;
 use crate::harness::{Target, TranscriptWriter};
 use crate::model::event::ToolInput;
 use crate::model::tool::{self, ToolName};
@@ -286,7 +287,7 @@ impl<'a> Writer<'a> {
             (None, ToolInput::Json(arguments) | ToolInput::Text(arguments)) => {
                 let own = row.and_then(|row| tool::counterpart(tools::TABLE, row).map(|own| (row, own)));
                 let renamed =
-                    own.and_then(|(row, own)| Some((own.native, tools::rename(arguments, row, own)?)));
+                    own.and_then(|(row, own)| Some((own.native, arguments::rename(arguments, row, own)?)));
                 match &renamed {
                     Some((name, arguments)) => {
                         self.item(&Item::FunctionCall { name, arguments, call_id: &id })?;

@@ -1,8 +1,8 @@
 //! Payloads made of files on this machine.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::model::{FileMeta, Payload, ReadSeek};
@@ -149,4 +149,32 @@ impl<R: Read + Seek> Seek for Bounded<R> {
         self.position = self.inner.seek(to)?;
         Ok(self.position)
     }
+}
+
+/// The path with its links resolved as far as it exists: what a program sees that is started there.
+pub fn real_path(path: &Path) -> PathBuf {
+    let mut rest = Vec::new();
+    let mut head = path;
+    let mut real = loop {
+        match fs::canonicalize(head) {
+            Ok(real) => break real,
+            Err(_) => match (head.parent(), head.components().next_back()) {
+                (Some(parent), Some(last)) => {
+                    rest.push(last);
+                    head = parent;
+                }
+                _ => break head.to_owned(),
+            },
+        }
+    };
+    for part in rest.into_iter().rev() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                real.pop();
+            }
+            part => real.push(part),
+        }
+    }
+    real
 }

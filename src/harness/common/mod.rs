@@ -1,5 +1,6 @@
 //! What several adapters need.
 //!
+//! - [`arguments`]: arguments of tool calls under other names
 //! - [`jsonl`]: lines of a JSONL file with their offsets, however long they are
 //! - [`repair`]: makes a record readable that a strict parser refuses for its text alone
 //! - [`splice`]: replaces values inside a record, all other bytes untouched
@@ -7,6 +8,7 @@
 //! - [`sqlite`]: databases of other programs, read in one consistent state
 //! - [`program`]: runs an installed harness, with a time limit
 
+pub mod arguments;
 pub mod files;
 pub mod jsonl;
 pub mod program;

@@ -22,7 +22,7 @@ use super::{
     TranscriptWriter,
 };
 use crate::env::Env;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::model::{Agent, FileMeta, Head, Notes, Payload, ReadSeek, Sink, View};
 use flavour::Flavour;
 use writing::rows::Rows;
@@ -44,7 +44,7 @@ impl Harness for Opencode {
     }
 
     fn data_dir(&self, env: &Env) -> PathBuf {
-        reading::data_dir(self.0, env)
+        paths::data_dir(self.0, env)
     }
 
     fn scan(&self, env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
@@ -55,12 +55,18 @@ impl Harness for Opencode {
         reading::in_file(self.0, env, path)
     }
 
-    fn head(&self, env: &Env, found: &Found) -> Result<Option<Head>> {
-        reading::head(self.0, env, found)
+    fn may_be_in(&self, found: &Found, dir: &Path) -> bool {
+        let cwd = found.head.as_ref().and_then(|head| head.cwd.as_deref());
+        cwd.is_none_or(|cwd| Path::new(cwd).starts_with(dir))
+    }
+
+    fn head(&self, _env: &Env, found: &Found) -> Result<Option<Head>> {
+        reading::head(self.0, found)
     }
 
     fn open(&self, env: &Env, found: &Found) -> Result<NativeSession> {
-        reading::open(self.0, env, found)
+        let mut opened = reading::open_all(self.0, env, &[found]);
+        opened.pop().unwrap_or_else(|| Err(Error::new(Kind::NotFound, "no session was asked for")))
     }
 
     fn open_all(&self, env: &Env, found: &[&Found]) -> Vec<Result<NativeSession>> {

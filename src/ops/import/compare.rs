@@ -1,7 +1,7 @@
 //! What is there already, and how it relates to what comes.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use crate::error::{IoContext, Result};
@@ -35,17 +35,36 @@ pub enum Verdict {
     Diverged,
 }
 
-/// Compares what `render` writes with the file at `path`.
+/// Compares what `render` writes with the file at `path`, without `trailer` at its end.
 ///
 /// # Errors
 /// When the file cannot be read or rendering fails.
-pub fn file(path: &Path, render: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<Relation> {
-    let here = match File::open(path) {
+pub fn file(
+    path: &Path,
+    trailer: &[u8],
+    render: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<Relation> {
+    let mut here = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Relation::Missing),
         Err(error) => return Err(error).at("open", path),
     };
-    content(here, path, render)
+    if trailer.is_empty() {
+        return content(here, path, render);
+    }
+    let length = here.metadata().at("look at", path)?.len();
+    let own = length_without(&mut here, length, trailer).at("read", path)?;
+    content(here.take(own), path, render)
+}
+
+/// The length of what stands in front of `trailer`; all of it when it does not end with that.
+fn length_without(here: &mut File, length: u64, trailer: &[u8]) -> io::Result<u64> {
+    let Some(own) = length.checked_sub(trailer.len() as u64) else { return Ok(length) };
+    let mut last = Vec::with_capacity(trailer.len());
+    here.seek(SeekFrom::Start(own))?;
+    here.read_to_end(&mut last)?;
+    here.rewind()?;
+    Ok(if last == trailer { own } else { length })
 }
 
 /// Compares what `render` writes with what `here` yields; `path` names it in errors.
@@ -132,7 +151,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("here");
         let relation = |text: &str| {
-            file(&path, |out| {
+            file(&path, b"!", |out| {
                 for byte in text.as_bytes() {
                     out.write_all(&[*byte]).expect("a comparer takes everything");
                 }
@@ -148,6 +167,11 @@ mod tests {
         assert_eq!(relation("a"), Relation::Shorter);
         assert_eq!(relation(""), Relation::Shorter);
         assert_eq!(relation("ac"), Relation::Different);
+        #[allow(clippy::disallowed_methods)]
+        std::fs::write(&path, "ab!").expect("writable");
+        assert_eq!(relation("ab"), Relation::Identical);
+        assert_eq!(relation("abc"), Relation::Longer);
+        assert_eq!(relation("a"), Relation::Shorter);
     }
 
     #[test]

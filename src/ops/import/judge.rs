@@ -48,7 +48,7 @@ fn compare_with_here(
         return compare_with_rows(env, to, existing, file, render);
     }
     let Some(found) = existing.filter(|found| place == 0 && found.path != file.path) else {
-        return compare::file(&file.path, render);
+        return compare::file(&file.path, to.trailer(file), render);
     };
     // The harness moved the transcript or packed it: its adapter knows how to read it there.
     let there = to.open(env, found)?;

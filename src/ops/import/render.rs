@@ -27,7 +27,8 @@ pub fn file(
     content(from, to, planned.session, &*planned.session.payload, target, &file.source, out)
 }
 
-/// Writes `file` as its store keeps it: the bytes of [`file`](fn@file), or the rows made of them.
+/// Writes `file` as its store keeps it: the bytes of [`file`](fn@file) and what has to stand behind
+/// them, or the rows made of them.
 ///
 /// # Errors
 /// As [`file`](fn@file).
@@ -38,7 +39,11 @@ pub fn stored(
     out: &mut dyn Write,
 ) -> Result<Fidelity> {
     let (Stored::Rows, Some(to)) = (file.stored, planned.to) else {
-        return self::file(planned, target, file, out);
+        let fidelity = self::file(planned, target, file, out)?;
+        if let Some(to) = planned.to {
+            out.write_all(to.trailer(file)).at("write", &file.path)?;
+        }
+        return Ok(fidelity);
     };
     let mut rows = to.rows(target, file, out)?;
     let fidelity = self::file(planned, target, file, &mut *rows)?;

@@ -164,18 +164,20 @@ fn text_of(message: &Value) -> String {
 
 /// Whether it is about the conversation, such as its title, and no part of it.
 pub fn is_aside(body: &Value) -> bool {
-    list(&body["messages"]).iter().take(2).any(|message| {
-        message["role"] == "system" && text_of(message).contains("You are a title generator")
-    })
+    list(&body["messages"])
+        .iter()
+        .take(2)
+        .any(|message| message["role"] == "system" && text_of(message).contains("You are a title generator"))
 }
 
 /// The last thing the user said, and how many answers followed it.
 fn prompt(body: &Value) -> (String, usize) {
     let messages = list(&body["messages"]);
     let said = |message: &Value| (message["role"] == "user").then(|| text_of(message));
-    let last = messages.iter().enumerate().rev().find_map(|(i, message)| {
-        said(message).filter(|text| !text.trim().is_empty()).map(|text| (i, text))
-    });
+    let last =
+        messages.iter().enumerate().rev().find_map(|(i, message)| {
+            said(message).filter(|text| !text.trim().is_empty()).map(|text| (i, text))
+        });
     last.map_or_else(Default::default, |(i, text)| {
         let answers = messages[i + 1..].iter().filter(|message| message["role"] == "assistant").count();
         (text, answers)
@@ -226,7 +228,8 @@ pub fn answer(stream: &mut TcpStream, body: &Value, workdir: &Path) -> io::Resul
     let Answer { thought, text, calls } = plan(body, workdir);
     let seed = body["messages"].to_string();
     let prompt_tokens = 1 + seed.len() / 4;
-    let usage = json!({"prompt_tokens": prompt_tokens, "completion_tokens": 20, "total_tokens": prompt_tokens + 20});
+    let usage =
+        json!({"prompt_tokens": prompt_tokens, "completion_tokens": 20, "total_tokens": prompt_tokens + 20});
     let calls: Vec<Value> = calls
         .into_iter()
         .enumerate()
@@ -249,7 +252,8 @@ pub fn answer(stream: &mut TcpStream, body: &Value, workdir: &Path) -> io::Resul
     }
     let mut events = Events::start(stream)?;
     let mut send = |choices: Value, usage: &Value| {
-        events.send(&json!({"id": id, "object": "chat.completion.chunk", "created": 1, "model": body["model"],
+        events
+            .send(&json!({"id": id, "object": "chat.completion.chunk", "created": 1, "model": body["model"],
                             "choices": choices, "usage": usage}))
     };
     let mut delta = |delta: Value, reason: Value| {

@@ -282,13 +282,18 @@ mod tests {
         let chat = |messages: &[Value]| chat::check(&json!({ "messages": messages }));
         let said = |role: &str, content: Value| json!({"role": role, "content": content});
         let answer = |id: &str| json!({"role": "tool", "tool_call_id": id, "content": ""});
-        let call = |id: &str, name: &str, arguments: Value| json!({"role": "assistant", "content": "",
-            "tool_calls": [{"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}]});
+        let call = |id: &str, name: &str, arguments: Value| {
+            json!({"role": "assistant", "content": "",
+            "tool_calls": [{"id": id, "type": "function", "function": {"name": name, "arguments": arguments}}]})
+        };
         let user = || said("user", "x".into());
         let image = |url: &str| json!([{"type": "image_url", "image_url": {"url": url}}]);
         let long = "x".repeat(41);
 
-        assert_eq!(chat(&[said("system", "x".into()), user(), call("a", "f", "{}".into()), answer("a")]), Ok(()));
+        assert_eq!(
+            chat(&[said("system", "x".into()), user(), call("a", "f", "{}".into()), answer("a")]),
+            Ok(())
+        );
         assert_eq!(chat(&[said("user", image("data:image/png;base64,iVBORw0KGgoA"))]), Ok(()));
         for messages in [
             vec![],

@@ -102,7 +102,11 @@ pub fn steps(name: &str) -> Vec<Vec<Say>> {
         ],
         "missing" => vec![vec![View("missing.txt")], vec![Text("That file does not exist.")]],
         "todo" => vec![
-            vec![Todo(&[("Look at the café", "completed"), ("Describe déploy 漢字", "in_progress"), ("Rest", "pending")])],
+            vec![Todo(&[
+                ("Look at the café", "completed"),
+                ("Describe déploy 漢字", "in_progress"),
+                ("Rest", "pending"),
+            ])],
             vec![Text("The list is written.")],
         ],
         "unknown" => vec![vec![Unknown("no_such_tool")], vec![Text("That tool does not exist.")]],
@@ -228,17 +232,15 @@ pub fn opencode_call(say: &Say, workdir: &Path) -> Option<(&'static str, Value)>
     Some(match say {
         Shell(command) => ("bash", json!({"command": command, "description": "Run a command"})),
         Write(name, content) => ("write", json!({"filePath": path(name), "content": content})),
-        Edit(name, old, new) => {
-            ("edit", json!({"filePath": path(name), "oldString": old, "newString": new}))
-        }
+        Edit(name, old, new) => ("edit", json!({"filePath": path(name), "oldString": old, "newString": new})),
         View(name) => ("read", json!({"filePath": path(name)})),
         Agent(prompt) => {
             ("task", json!({"description": "Count files", "prompt": prompt, "subagent_type": "general"}))
         }
         Todo(items) => {
-            let items = items.iter().map(|(content, status)| {
-                json!({"content": content, "status": status, "priority": "medium"})
-            });
+            let items = items
+                .iter()
+                .map(|(content, status)| json!({"content": content, "status": status, "priority": "medium"}));
             ("todowrite", json!({"todos": items.collect::<Vec<_>>()}))
         }
         Unknown(name) => (*name, json!({"question": "why?"})),

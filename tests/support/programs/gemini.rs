@@ -53,6 +53,24 @@ impl<'a> Gemini<'a> {
         Self { home, cwd }
     }
 
+    /// Makes the sessions of the directory `recorded`, which may not be there, those of the working
+    /// directory: it is found by its path, in the registry and in the markers of the project.
+    pub fn adopt(&self, recorded: &str) {
+        let dir = self.home.dir().join(".gemini");
+        let projects = ["tmp", "history"]
+            .into_iter()
+            .flat_map(|kind| fs::read_dir(dir.join(kind)).into_iter().flatten());
+        let mut files: Vec<PathBuf> =
+            projects.flatten().map(|project| project.path().join(".project_root")).collect();
+        files.push(dir.join("projects.json"));
+        for file in files {
+            if let Ok(text) = fs::read_to_string(&file) {
+                let text = text.replace(recorded, self.cwd.to_str().expect("UTF-8"));
+                fs::write(&file, text).expect("the home can be written");
+            }
+        }
+    }
+
     fn command(&self, url: &str, args: &[&str]) -> Command {
         let mut command = self.home.command(&installed("gemini"), &self.cwd);
         command.env("GEMINI_API_KEY", "dummy-key").env("GOOGLE_GEMINI_BASE_URL", url);

@@ -155,7 +155,8 @@ impl<'a> Opencode<'a> {
         let ended = self.end(&["session", "list", "--format", "json"])?;
         // Without a session it prints nothing.
         let text = if ended.trim().is_empty() { "[]" } else { ended.as_str() };
-        let rows: Vec<Value> = serde_json::from_str(text).map_err(|error| format!("no list: {error}: {text}"))?;
+        let rows: Vec<Value> =
+            serde_json::from_str(text).map_err(|error| format!("no list: {error}: {text}"))?;
         Ok(rows.iter().filter_map(|row| row["id"].as_str().map(str::to_owned)).collect())
     }
 

@@ -1,0 +1,206 @@
+//! Where the sessions are, and which of several files with one session counts.
+//!
+//! Gemini CLI 0.61 lists `tmp/<project>/chats/session-*.json` and `.jsonl`. The name has only the
+//! first eight characters of the id, so the beginning of each file is read for the rest. There may be
+//! several files of one session: a resume makes one that has nothing of the conversation in it, an
+//! update copied the sessions of old project directories into new ones. The program takes the one
+//! that was updated last.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use rayon::prelude::*;
+use serde::Deserialize;
+
+use super::native;
+use super::{head, projects};
+use crate::env::Env;
+use crate::error::{Error, IoContext, Result};
+use crate::harness::Found;
+
+/// The first record of a session has some 250 bytes.
+const HEADER: usize = 4 << 10;
+const HEADER_LIMIT: usize = 64 << 10;
+
+/// The data directory: `.gemini` in `$GEMINI_CLI_HOME`, else in the home directory.
+pub fn data_dir(env: &Env) -> PathBuf {
+    env.dir("GEMINI_CLI_HOME", "").join(".gemini")
+}
+
+/// Whether `id` may be the id of a session. The program takes any text; what it makes itself and what
+/// `--session-id` takes is this.
+pub fn valid_id(id: &str) -> bool {
+    (1..=128).contains(&id.len())
+        && !id.starts_with('-')
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// Whether a file of this name in `chats` is a session to the program.
+pub fn is_session(name: &str) -> bool {
+    name.starts_with("session-") && (name.ends_with(".json") || name.ends_with(".jsonl"))
+}
+
+/// The tag of a file that `/chat save` wrote.
+pub fn checkpoint_tag(name: &str) -> Option<&str> {
+    name.strip_prefix("checkpoint-")?.strip_suffix(".json")
+}
+
+/// One entry of a directory.
+pub struct Entry {
+    /// Its name; entries whose names are not Unicode are none of the program's.
+    pub name: String,
+    /// Its path.
+    pub path: PathBuf,
+    /// A directory, not a link to one.
+    pub is_dir: bool,
+    /// A file, not a link to one.
+    pub is_file: bool,
+}
+
+/// The entries of a directory, by name. A missing directory has none.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn entries(dir: &Path) -> Result<Vec<Entry>> {
+    let list = match fs::read_dir(dir) {
+        Ok(list) => list,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(Error::io("read", dir, error)),
+    };
+    let mut entries = Vec::new();
+    for entry in list {
+        let entry = entry.at("read", dir)?;
+        let (Ok(kind), Ok(name)) = (entry.file_type(), entry.file_name().into_string()) else { continue };
+        entries.push(Entry { name, path: entry.path(), is_dir: kind.is_dir(), is_file: kind.is_file() });
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+/// Delivers every session once.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn scan(env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
+    let mut files = Vec::new();
+    for project in entries(&data_dir(env).join("tmp"))?.into_iter().filter(|project| project.is_dir) {
+        let chats = entries(&project.path.join("chats"))?;
+        files.extend(chats.into_iter().filter(|file| file.is_file && is_session(&file.name)));
+    }
+    let all: Vec<Found> = files.par_iter().filter_map(|file| in_store(&file.path)).collect();
+    let mut sessions: BTreeMap<String, Vec<Found>> = BTreeMap::new();
+    for file in all {
+        sessions.entry(file.id.clone()).or_default().push(file);
+    }
+    for files in sessions.into_values() {
+        found(newest(env, files));
+    }
+    Ok(())
+}
+
+/// The session in a file; `None` when there is none that the program would list.
+pub fn in_store(path: &Path) -> Option<Found> {
+    // A file that goes away meanwhile is no error.
+    let header = header(path).ok()??;
+    if native::text(header.kind.as_deref()).is_some_and(|kind| kind == "subagent") {
+        return None;
+    }
+    let id = native::text(header.session_id.as_deref()).filter(|id| !id.is_empty())?.into_owned();
+    let meta = fs::symlink_metadata(path).ok()?;
+    Some(Found {
+        id,
+        path: path.to_owned(),
+        bytes: Some(meta.len()),
+        modified: meta.modified().ok()?,
+        head: None,
+    })
+}
+
+/// Of several files of one session, the one that the program takes.
+fn newest(env: &Env, mut files: Vec<Found>) -> Found {
+    if files.len() == 1 {
+        return files.remove(0);
+    }
+    let rank = |file: &Found| {
+        let head = head::head(env, file).ok().flatten();
+        let dir = project_dir(&file.path).unwrap_or_default();
+        (head.is_some(), head.and_then(|head| head.updated), !projects::is_hash(&dir))
+    };
+    let mut best = 0;
+    let ranks: Vec<_> = files.iter().map(rank).collect();
+    for place in 1..files.len() {
+        if ranks[place] > ranks[best] {
+            best = place;
+        }
+    }
+    files.swap_remove(best)
+}
+
+/// The name of the project directory that a file in `chats` is in.
+pub fn project_dir(path: &Path) -> Option<String> {
+    let dir = path.parent()?;
+    let dir = if dir.file_name()? == "chats" { dir.parent()? } else { dir };
+    dir.file_name()?.to_str().map(str::to_owned)
+}
+
+/// The beginning of a header.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Header {
+    #[serde(default)]
+    session_id: Option<Box<serde_json::value::RawValue>>,
+    #[serde(default)]
+    kind: Option<Box<serde_json::value::RawValue>>,
+}
+
+/// The header of a session, from the first bytes of its file.
+fn header(path: &Path) -> io::Result<Option<Header>> {
+    let mut file = File::open(path)?;
+    let mut bytes = Vec::new();
+    let mut limit = HEADER;
+    loop {
+        let got = (&mut file).take((limit - bytes.len()) as u64).read_to_end(&mut bytes)?;
+        let line = memchr::memchr(b'\n', &bytes).map_or(bytes.as_slice(), |at| &bytes[..at]);
+        if let Ok(header) = serde_json::from_slice::<Header>(line)
+            && header.session_id.is_some()
+        {
+            return Ok(Some(header));
+        }
+        if let Some(header) = cut_header(&bytes) {
+            return Ok(Some(header));
+        }
+        if got == 0 || limit >= HEADER_LIMIT {
+            return Ok(None);
+        }
+        limit = HEADER_LIMIT;
+    }
+}
+
+/// The header at the beginning of one large object, as earlier versions wrote it.
+fn cut_header(bytes: &[u8]) -> Option<Header> {
+    let mut header = Header { session_id: None, kind: None };
+    let mut walker = super::walk::Walker::document(bytes);
+    walker.space().ok()?;
+    // It ends where the bytes end: what was met until then counts.
+    let _ = walker.object(&mut |walker, key| {
+        let value = walker.text(HEADER)?.and_then(|json| serde_json::from_str(&json).ok());
+        match key {
+            "sessionId" => header.session_id = value,
+            "kind" => header.kind = value,
+            _ => {}
+        }
+        Ok(())
+    });
+    header.session_id.is_some().then_some(header)
+}
+
+/// `path` relative to the data directory, with `/` between components.
+pub fn relative(data: &Path, path: &Path) -> String {
+    let below = path.strip_prefix(data).unwrap_or(path);
+    let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
+    parts.join("/")
+}
