@@ -119,8 +119,6 @@ pub struct Layout {
     pub rows: Option<OutRows>,
     /// Lines in files that the harness shares between its sessions.
     pub lines: Vec<OutLine>,
-    /// Members of JSON files that the harness shares between its sessions.
-    pub members: Vec<OutMember>,
     /// Files that the harness derived from the session that is there, absolute: they have to go when
     /// it changes.
     pub stale: Vec<PathBuf>,
@@ -173,21 +171,6 @@ pub struct OutRows {
     pub shared: Vec<SharedRow>,
 }
 
-/// One member of an object in a JSON file, set unless it is there already.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutMember {
-    /// The file, absolute. It is created when missing.
-    pub path: PathBuf,
-    /// The member of the file's object that is the object to change.
-    pub object: String,
-    /// The member to set.
-    pub key: String,
-    /// Its value.
-    pub value: String,
-    /// The directory that the harness makes for as long as it changes the file.
-    pub lock: PathBuf,
-}
-
 /// Where the bytes of an [`OutFile`] come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutSource {
@@ -217,6 +200,9 @@ pub struct OutLine {
     pub line: String,
     /// The file whose advisory lock the harness holds while it appends.
     pub lock: Option<PathBuf>,
+    /// An undo leaves the line there while there is anything in this directory: other sessions need
+    /// it too.
+    pub keep_while: Option<PathBuf>,
 }
 
 /// How to go on with a session.

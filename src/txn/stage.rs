@@ -245,7 +245,7 @@ fn enter(journal: &mut Journal, plans: Vec<SessionPlan>) -> Result<Vec<Vec<Place
                 Action::Create { path, modified } => (Change::Create, path, modified),
                 Action::Replace { path, modified } => (Change::Replace, path, modified),
                 Action::Remove { path } => (Change::Remove, path, None),
-                Action::AppendLine { path, line, lock } => {
+                Action::AppendLine { path, line, lock, keep_while } => {
                     check_line(&line, lock.as_deref(), &path, &session.label)?;
                     let next = journal.shared.len();
                     let number = *shared.entry(path.clone()).or_insert(next);
@@ -253,7 +253,13 @@ fn enter(journal: &mut Journal, plans: Vec<SessionPlan>) -> Result<Vec<Vec<Place
                         let (before, open_end, lock_made) = (None, false, false);
                         journal.shared.push(Shared { path, number, lock, lock_made, before, open_end });
                     }
-                    session.lines.push(Line { shared: number, line, there: false, applied: None });
+                    session.lines.push(Line {
+                        shared: number,
+                        line,
+                        keep_while,
+                        there: false,
+                        applied: None,
+                    });
                     session_places.push(Place::Line);
                     continue;
                 }
@@ -261,10 +267,6 @@ fn enter(journal: &mut Journal, plans: Vec<SessionPlan>) -> Result<Vec<Vec<Place
                     let after = Some(format!("rows/{steps}.new"));
                     let scope = in_order(scope, &path, &session.label)?;
                     (Change::Rows(Rows { scope, shared, before: None, after }), path, None)
-                }
-                Action::SetMember { path, .. } => {
-                    let message = format!("{}: {} cannot be changed yet", session.label, path.display());
-                    return Err(Error::new(Kind::Unsupported, message));
                 }
             };
             let new = modified.map(|time| Content {
