@@ -9,9 +9,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::disk;
-use super::journal::{Change, ImportDir, Journal, Purpose, Session, State, Step, beside};
+use super::journal::{Change, ImportDir, Journal, Line, Purpose, Session, State, Step, beside};
 use super::lines::{self, Refused};
-use super::step;
+use super::rows::Databases;
+use super::step::{self, Bench};
 use crate::error::{Error, Kind, Result};
 use crate::progress::Progress;
 
@@ -56,11 +57,13 @@ pub(super) fn carry_out(
     let mut carried = Carried::default();
     carried.failures.extend(journal.sessions.iter().map(|s| s.failed.as_ref().map(|why| why.to_error())));
     if journal.state == State::Prepared {
-        put_in_place(journal, run, progress, &mut carried.failures)?;
-        if note_failures(journal, &carried.failures, run)? {
+        let databases = Databases::new(&journal.databases);
+        put_in_place(dir, journal, &databases, run, progress, &mut carried.failures)?;
+        if note_failures(dir, journal, &databases, &carried.failures, run)? {
             dir.write(journal)?;
         }
-        take_back(dir, journal, run, &mut carried.saved)?;
+        take_back(dir, journal, &databases, run, &mut carried.saved)?;
+        drop(databases);
         disk::sync_all(&[], &touched(journal))?;
         journal.state = State::Applied;
         // With nothing to clean up, `done` follows at once.
@@ -76,16 +79,22 @@ pub(super) fn carry_out(
 }
 
 fn put_in_place(
+    dir: &ImportDir,
     journal: &mut Journal,
+    databases: &Databases,
     run: Run,
     progress: &dyn Progress,
     failures: &mut [Option<Error>],
 ) -> Result<()> {
     progress.begin("putting the sessions in place", journal.sessions.iter().map(bytes).sum());
+    let bench = Bench::new(dir, journal, databases);
     for (session, failure) in journal.sessions.iter().zip(failures.iter_mut()).filter(|(_, f)| f.is_none()) {
-        let mut outcomes =
-            session.steps.iter().map(|step| step::forward(step, &journal.id, run == Run::Again));
-        *failure = outcomes.find_map(Result::err).map(|error| error.context(&session.label));
+        let mut outcomes = session.steps.iter().map(|step| step::forward(step, &bench, run == Run::Again));
+        match outcomes.find_map(Result::err).map(|error| error.context(&session.label)) {
+            // What an earlier run did in a database is not known while a program holds it.
+            Some(error) if run == Run::Again && error.kind() == Kind::Busy => return Err(error),
+            outcome => *failure = outcome,
+        }
         progress.advance(bytes(session));
     }
     progress.end();
@@ -121,7 +130,8 @@ enum Way {
     Back,
 }
 
-/// Adds or removes the lines that the chosen sessions have in one shared file.
+/// Adds or removes the lines that the chosen sessions have in one shared file. A line that another
+/// session has too stays.
 fn change_lines(
     journal: &Journal,
     number: usize,
@@ -130,13 +140,20 @@ fn change_lines(
     run: Run,
 ) -> Result<(), Refused> {
     let shared = &journal.shared[number];
-    let mut lines: Vec<&str> = journal
-        .sessions
-        .iter()
-        .zip(chosen)
-        .filter(|(_, chosen)| **chosen)
-        .flat_map(|(session, _)| session.added(number))
+    let adds = (journal.purpose == Purpose::Import) == (way == Way::Forward);
+    let of = |wanted: bool| {
+        let sessions = journal.sessions.iter().zip(chosen).filter(move |(_, chosen)| **chosen == wanted);
+        sessions.flat_map(|(session, _)| session.added(number))
+    };
+    let stays: BTreeSet<&str> =
+        if adds { BTreeSet::new() } else { of(false).map(|line| line.line.as_str()).collect() };
+    let is_kept = |line: &Line| {
+        !adds && line.keep_while.as_deref().is_some_and(disk::holds_something)
+            || stays.contains(line.line.as_str())
+    };
+    let mut lines: Vec<&str> = of(true)
         .filter(|line| way == Way::Forward || line.applied == Some(true))
+        .filter(|line| !is_kept(line))
         .map(|line| line.line.as_str())
         .collect();
     let mut seen = BTreeSet::new();
@@ -144,7 +161,6 @@ fn change_lines(
     if lines.is_empty() {
         return Ok(());
     }
-    let adds = (journal.purpose == Purpose::Import) == (way == Way::Forward);
     if adds {
         return lines::add(shared, &lines, run == Run::Again);
     }
@@ -153,14 +169,21 @@ fn change_lines(
 }
 
 /// Writes into the journal which sessions go back, and from where. `false`: none.
-fn note_failures(journal: &mut Journal, failures: &[Option<Error>], run: Run) -> Result<bool> {
+fn note_failures(
+    dir: &ImportDir,
+    journal: &mut Journal,
+    databases: &Databases,
+    failures: &[Option<Error>],
+    run: Run,
+) -> Result<bool> {
     let mut any = false;
+    let bench = Bench { dir, id: &journal.id, adds: journal.purpose == Purpose::Import, databases };
     for (session, failure) in journal.sessions.iter_mut().zip(failures) {
         let (Some(error), None) = (failure, &session.failed) else { continue };
         session.fail(error);
         any = true;
         for step in &mut session.steps {
-            step.applied = Some(step::is_applied(step, &journal.id)?);
+            step.applied = Some(step::is_applied(step, &bench)?);
         }
         for line in &mut session.lines {
             line.applied.get_or_insert(run == Run::Again);
@@ -174,16 +197,23 @@ fn saved(session: &Session, step: &Step, copy: PathBuf) -> Saved {
 }
 
 /// Takes back whatever the failed sessions had changed.
-fn take_back(dir: &ImportDir, journal: &Journal, run: Run, copies: &mut Vec<Saved>) -> Result<()> {
+fn take_back(
+    dir: &ImportDir,
+    journal: &Journal,
+    databases: &Databases,
+    run: Run,
+    copies: &mut Vec<Saved>,
+) -> Result<()> {
     let failed: Vec<bool> = journal.sessions.iter().map(|session| session.failed.is_some()).collect();
-    for number in 0..journal.shared.len() {
-        change_lines(journal, number, &failed, Way::Back, run).map_err(|refused| refused.error)?;
-    }
+    let bench = Bench::new(dir, journal, databases);
     for session in journal.sessions.iter().filter(|session| session.failed.is_some()) {
         for step in session.steps.iter().rev() {
-            let copy = step::back(step, &journal.id, &|| dir.name_for_saved(step.number))?;
+            let copy = step::back(step, &bench, &|| dir.name_for_saved(step.number))?;
             copies.extend(copy.map(|copy| saved(session, step, copy)));
         }
+    }
+    for number in 0..journal.shared.len() {
+        change_lines(journal, number, &failed, Way::Back, run).map_err(|refused| refused.error)?;
     }
     Ok(())
 }
@@ -191,7 +221,7 @@ fn take_back(dir: &ImportDir, journal: &Journal, run: Run, copies: &mut Vec<Save
 /// Removes what nobody needs any more, and closes the journal.
 fn finish(dir: &ImportDir, journal: &mut Journal, carried: &mut Carried) -> Result<()> {
     for session in journal.sessions.iter().filter(|session| session.failed.is_none()) {
-        for step in session.steps.iter().filter(|step| step.change != Change::Create) {
+        for step in session.steps.iter().filter(|step| step.change.leaves_old()) {
             let copy = step::forget(step, &journal.id, &|| dir.name_for_saved(step.number))?;
             carried.saved.extend(copy.map(|copy| saved(session, step, copy)));
         }
@@ -200,6 +230,7 @@ fn finish(dir: &ImportDir, journal: &mut Journal, carried: &mut Carried) -> Resu
         let mut failed = journal.sessions.iter().filter(|session| session.failed.is_some());
         failed.try_for_each(|session| dir.remove_backups(session))?;
     }
+    disk::remove_tree(&dir.rows())?;
     prune(&mut journal.dirs);
     let all = journal.sessions.len();
     journal.sessions.retain(|session| session.failed.is_none());
@@ -220,8 +251,11 @@ fn finish(dir: &ImportDir, journal: &mut Journal, carried: &mut Carried) -> Resu
 /// When the disk refuses; it goes on from there the next time.
 pub(super) fn abandon(dir: &ImportDir, journal: &mut Journal) -> Result<()> {
     for step in journal.sessions.iter().flat_map(|session| &session.steps) {
-        disk::remove(&step.temp(&journal.id))?;
+        if step.change.has_temp() {
+            disk::remove(&step.temp(&journal.id))?;
+        }
     }
+    disk::remove_tree(&dir.rows())?;
     prune(&mut journal.dirs);
     dir.remove(journal.purpose)
 }

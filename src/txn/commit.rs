@@ -1,14 +1,17 @@
 //! From staged to in place: back up, make durable, journal "prepared", carry out.
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 
 use super::carry::{self, Run, Saved};
 use super::content;
 use super::disk;
-use super::journal::{Change, Content, State, Step};
+use super::journal::{Change, Content, Rows, State, Step};
 use super::lines;
+use super::rows::{self, Databases, Schema};
 use super::stage::{Staged, Transaction, nothing_changed};
+use super::step::Bench;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::progress::Progress;
 
@@ -68,14 +71,17 @@ impl Transaction {
     fn prepare(&mut self, progress: &dyn Progress, outcomes: &mut Vec<Outcome>) -> Result<()> {
         let mut files = Vec::new();
         let mut failures = self.survey()?;
-        let mut claimed = self.journal.shared.iter().map(|shared| shared.path.clone()).collect();
+        let shared = self.journal.shared.iter();
+        let mut claimed = shared.map(|shared| Claim::file(&shared.path)).collect();
+        self.note_schemas();
+        let databases = Databases::new(&self.journal.databases);
         progress.begin("backing up", self.bytes_to_back_up());
         for (session, failure) in failures.iter_mut().enumerate() {
             if failure.is_some() || self.staging().dropped[session] {
                 continue;
             }
             let claim = self.claim(session, &mut claimed);
-            match claim.and_then(|()| self.prepare_session(session, progress)) {
+            match claim.and_then(|()| self.prepare_session(session, &databases, progress)) {
                 Ok(written) => files.extend(written),
                 Err(error) if disk::is_full(&error) => {
                     return Err(error.context(&self.journal.sessions[session].label));
@@ -104,7 +110,7 @@ impl Transaction {
             return Ok(());
         }
         let mut dirs = carry::touched(&self.journal);
-        dirs.extend([self.dir.backups()].into_iter().filter(|dir| dir.exists()));
+        dirs.extend([self.dir.backups(), self.dir.rows()].into_iter().filter(|dir| dir.exists()));
         disk::sync_all(&files, &dirs)?;
         self.journal.state = State::Prepared;
         self.dir.write(&self.journal)
@@ -112,7 +118,7 @@ impl Transaction {
 
     fn bytes_to_back_up(&self) -> u64 {
         let steps = self.journal.sessions.iter().flat_map(|session| &session.steps);
-        let changed = steps.filter(|step| step.change != Change::Create);
+        let changed = steps.filter(|step| step.change.leaves_old());
         changed.filter_map(|step| step.path.symlink_metadata().ok()).map(|meta| meta.len()).sum()
     }
 
@@ -154,12 +160,21 @@ impl Transaction {
         Ok(failures)
     }
 
-    /// Refuses a session that changes a file that is another session's too: could one of them not
-    /// be put in place, there would be no telling what to go back to.
-    fn claim(&self, session: usize, claimed: &mut BTreeSet<PathBuf>) -> Result<()> {
-        for Step { path, .. } in &self.journal.sessions[session].steps {
-            if !claimed.insert(path.clone()) {
-                let message = format!("{} is changed by another session of this import", path.display());
+    /// Writes into the journal what the databases look like in which rows were staged.
+    fn note_schemas(&mut self) {
+        let schemas = self.schemas.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let known = schemas.values().filter_map(|schema| schema.as_ref().ok());
+        self.journal.databases = known.map(|schema| Schema::clone(schema)).collect();
+    }
+
+    /// Refuses a session that changes a file, or rows, that are another session's too: could one of
+    /// them not be put in place, there would be no telling what to go back to.
+    fn claim(&self, session: usize, claimed: &mut BTreeSet<Claim>) -> Result<()> {
+        for step in &self.journal.sessions[session].steps {
+            if !Claim::of(step).into_iter().all(|claim| claimed.insert(claim)) {
+                let what = if matches!(step.change, Change::Rows(_)) { "a session in " } else { "" };
+                let message =
+                    format!("{what}{} is changed by another session of this import", step.path.display());
                 return Err(Error::new(Kind::Conflict, message).hint("import them one after the other"));
             }
         }
@@ -168,13 +183,20 @@ impl Transaction {
 
     /// Notes what was rendered for a session, and backs up what it will replace or remove. Returns
     /// the files that have to be durable before anything changes.
-    fn prepare_session(&mut self, number: usize, progress: &dyn Progress) -> Result<Vec<PathBuf>> {
+    fn prepare_session(
+        &mut self,
+        number: usize,
+        databases: &Databases,
+        progress: &dyn Progress,
+    ) -> Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         let mut staged = std::mem::take(&mut self.staging().staged[number]);
         let backups = self.dir.backups();
+        let temps: Vec<PathBuf> =
+            self.journal.sessions[number].steps.iter().map(|step| self.temp(step)).collect();
         let journal = &mut self.journal;
-        for (step, staged) in journal.sessions[number].steps.iter_mut().zip(&mut staged) {
-            let temp = step.temp(&journal.id);
+        let bench = Bench { dir: &self.dir, id: &journal.id, adds: true, databases };
+        for ((step, staged), temp) in journal.sessions[number].steps.iter_mut().zip(&mut staged).zip(temps) {
             if step.change != Change::Remove {
                 let Some(Staged { bytes, sha256 }) = staged.take() else {
                     return Err(Error::usage(format!("{} was not rendered", step.path.display())));
@@ -182,6 +204,12 @@ impl Transaction {
                 let modified = step.new.as_ref().and_then(|new| new.modified);
                 step.new = Some(Content { bytes, sha256, modified, mode: None });
                 files.push(temp.clone());
+            }
+            if let Change::Rows(rows) = &step.change {
+                let rows = prepare_rows(step, rows.clone(), &bench, journal.backup)?;
+                files.extend(rows.before.as_ref().map(|name| self.dir.document(name)));
+                step.change = Change::Rows(rows);
+                continue;
             }
             if step.change == Change::Create {
                 continue;
@@ -206,5 +234,45 @@ impl Transaction {
             step.old = Some(old);
         }
         Ok(files)
+    }
+}
+
+/// Backs up the rows that a session will replace, also where no backup is to be kept: could another
+/// step not be carried out, they are brought back from it.
+fn prepare_rows(step: &mut Step, rows: Rows, bench: &Bench<'_>, keep: bool) -> Result<Rows> {
+    let (dir, name) = if keep { (bench.dir.backups(), "backup") } else { (bench.dir.rows(), "rows") };
+    let end = if keep { "" } else { ".old" };
+    disk::make_dir(&dir).at("make the directory", &dir)?;
+    let name = format!("{name}/{}{end}", step.number);
+    step.old = rows::back_up(step, &rows, bench, &bench.dir.document(&name))?;
+    if keep {
+        // Nothing may have been there.
+        disk::remove_if_empty(&dir);
+        step.backup = step.old.as_ref().map(|_| step.number.to_string());
+    }
+    let shared = rows::missing(bench.databases, &step.path, rows.shared)?;
+    Ok(Rows { before: step.old.as_ref().map(|_| name), shared, ..rows })
+}
+
+/// What only one session of an import may change: a file, or the rows with one value in a column.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Claim {
+    path: PathBuf,
+    rows: Option<(String, String)>,
+}
+
+impl Claim {
+    fn file(path: &Path) -> Self {
+        Self { path: path.to_owned(), rows: None }
+    }
+
+    fn of(step: &Step) -> Vec<Self> {
+        let Change::Rows(rows) = &step.change else { return vec![Self::file(&step.path)] };
+        let claim = |table: &str, value: &String| Self {
+            path: step.path.clone(),
+            rows: Some((table.to_owned(), value.clone())),
+        };
+        let parts = rows.scope.iter();
+        parts.flat_map(|part| part.values.iter().map(move |value| claim(&part.table, value))).collect()
     }
 }

@@ -20,8 +20,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::disk;
+use super::rows::Schema;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::model::Time;
+use crate::model::rows::{Scope, SharedRow};
 
 /// Value of [`Journal::schema`]. Unknown fields are skipped, another number is refused.
 const SCHEMA: &str = "holdall.journal/1";
@@ -61,6 +63,9 @@ pub(super) struct Journal {
     pub shared: Vec<Shared>,
     /// Directories that the import makes, the uppermost first.
     pub dirs: Vec<PathBuf>,
+    /// What the tables look like in which it changes rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<Schema>,
 }
 
 /// The changes of one session.
@@ -84,12 +89,29 @@ pub(super) struct Failure {
 }
 
 /// What happens to a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Change {
     Create,
     Replace,
     Remove,
+    /// Some of its rows are replaced; the file is a database.
+    Rows(Rows),
+}
+
+/// Rows of a database that stand or fall together. Their documents have names in the directory of
+/// the import; where there are no rows, there is none.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Rows {
+    pub scope: Vec<Scope>,
+    /// Rows that other sessions use too, as far as they were not there before.
+    pub shared: Vec<SharedRow>,
+    /// The document of what was there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    /// The document of what is to be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 /// One change of one file.
@@ -113,7 +135,7 @@ pub(super) struct Step {
     pub applied: Option<bool>,
 }
 
-/// What a file holds.
+/// What a file holds, or a row document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Content {
     pub bytes: u64,
@@ -133,6 +155,9 @@ pub(super) struct Line {
     /// Place in [`Journal::shared`].
     pub shared: usize,
     pub line: String,
+    /// It is not removed while there is anything in this directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_while: Option<PathBuf>,
     /// It was there before the import, which therefore leaves it alone.
     pub there: bool,
     /// Whether it may have been changed, as far as this run knows.
@@ -180,6 +205,18 @@ impl Failure {
     }
 }
 
+impl Change {
+    /// Whether its new content waits beside its place.
+    pub(super) fn has_temp(&self) -> bool {
+        matches!(self, Self::Create | Self::Replace)
+    }
+
+    /// Whether the old file gets a second name.
+    pub(super) fn leaves_old(&self) -> bool {
+        matches!(self, Self::Replace | Self::Remove)
+    }
+}
+
 impl Step {
     /// Where the new content is until it is put in place.
     pub(super) fn temp(&self, id: &str) -> PathBuf {
@@ -194,7 +231,7 @@ impl Step {
 
 /// A name of ours in the directory of `path`: only there is a rename sure to be possible.
 pub(super) fn beside(path: &Path, id: &str, number: usize, end: &str) -> PathBuf {
-    path.with_file_name(format!(".holdall-{id}-{number}.{end}"))
+    path.with_file_name(format!("{}{id}-{number}.{end}", disk::OUR_NAMES))
 }
 
 /// The directory of one import.
@@ -227,6 +264,25 @@ impl ImportDir {
 
     pub(super) fn backups(&self) -> PathBuf {
         self.path.join("backup")
+    }
+
+    /// Where row documents are while their sessions are put in place or taken back.
+    pub(super) fn rows(&self) -> PathBuf {
+        self.path.join("rows")
+    }
+
+    /// The row document of this name, which may be a backup.
+    pub(super) fn document(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Makes [`ImportDir::rows`].
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub(super) fn make_rows(&self) -> Result<()> {
+        let rows = self.rows();
+        disk::make_dir(&rows).at("make the directory", &rows).map(|_| ())
     }
 
     pub(super) fn file(&self, purpose: Purpose) -> PathBuf {
@@ -371,6 +427,7 @@ impl Journal {
             sessions: Vec::new(),
             shared: Vec::new(),
             dirs: Vec::new(),
+            databases: Vec::new(),
         }
     }
 }

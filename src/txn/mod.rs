@@ -10,6 +10,7 @@
 //! - `carry`: puts a prepared journal in place, forwards and back
 //! - `step`: one change of one file
 //! - `lines`: lines in files that sessions share
+//! - `rows`: rows of databases that sessions share
 //! - `recover`: what an interrupted run left
 //! - `undo`: takes an import back
 //! - `history`: what was imported
@@ -28,6 +29,7 @@ mod lines;
 mod lock;
 pub mod plan;
 mod recover;
+mod rows;
 pub mod scratch;
 mod stage;
 mod step;

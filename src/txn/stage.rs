@@ -1,20 +1,22 @@
 //! An import from its beginning to the point of no return: everything is written under temporary
 //! names beside its place, and nothing that was there before is touched.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, BufWriter, Write};
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::carry;
 use super::content::Hashing;
 use super::disk;
-use super::journal::{self, Change, Content, ImportDir, Journal, Line, Purpose, Session, Shared, Step};
+use super::journal::{self, Change, Content, ImportDir, Journal, Line, Purpose, Rows, Session, Shared, Step};
 use super::lock::StateLock;
 use super::plan::{Action, SessionPlan};
 use super::recover;
+use super::rows::{self, Schema};
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::model::Time;
+use crate::model::rows::Scope;
 
 /// What the journal keeps of an import as a whole.
 #[derive(Debug, Clone)]
@@ -30,7 +32,7 @@ pub struct Meta {
     pub backup: bool,
 }
 
-/// A file that was rendered.
+/// A file or row document that was rendered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Staged {
     /// Its size.
@@ -48,6 +50,8 @@ pub struct Transaction {
     /// Where each action of each session is in the journal.
     places: Vec<Vec<Place>>,
     staging: Mutex<Staging>,
+    /// What the databases look like, or why they cannot be used; each is looked at once.
+    pub(super) schemas: Mutex<BTreeMap<PathBuf, Result<Arc<Schema>>>>,
     /// Whether the temporary files are still ours to remove.
     pub(super) open: bool,
     _lock: StateLock,
@@ -100,17 +104,19 @@ impl Transaction {
             ..Staging::default()
         };
         let staging = Mutex::new(staging);
-        let transaction = Self { dir, journal, places, staging, open: true, _lock: lock };
+        let schemas = Mutex::default();
+        let transaction = Self { dir, journal, places, staging, schemas, open: true, _lock: lock };
         transaction.dir.write(&transaction.journal).map_err(nothing_changed)?;
         Ok(transaction)
     }
 
-    /// Renders the content of a `Create` or `Replace`: action `action` of session `session`, both
-    /// counted as in the plans. May be called from many threads.
+    /// Renders the content of a `Create` or `Replace`, or the row document of a `Rows`: action
+    /// `action` of session `session`, both counted as in the plans. May be called from many threads.
     ///
     /// # Errors
-    /// What `render` returns; [`Kind::Io`] when the disk refuses. No temporary file is left then,
-    /// and the session can be rendered again or left out with [`Transaction::drop_session`].
+    /// What `render` returns; [`Kind::Io`] when the disk refuses; for rows also what is wrong with
+    /// the database, and [`Kind::Unsupported`] when it cannot hold them. No temporary file is left
+    /// then, and the session can be rendered again or left out with [`Transaction::drop_session`].
     pub fn stage(
         &self,
         session: usize,
@@ -124,11 +130,14 @@ impl Transaction {
         };
         let Session { label, steps, .. } = &self.journal.sessions[session];
         let step = &steps[number];
-        let temp = step.temp(&self.journal.id);
-        let staged = self
-            .ready_for(&step.path)
-            .and_then(|()| write_temp(&temp, step, render))
-            .map_err(|error| nothing_changed(error).context(label))?;
+        let temp = self.temp(step);
+        let staged = match &step.change {
+            Change::Rows(Rows { scope, .. }) => {
+                self.schema(&step.path).and_then(|schema| rows::stage(&schema, scope, &temp, render))
+            }
+            _ => self.ready_for(&step.path).and_then(|()| write_temp(&temp, step, render)),
+        };
+        let staged = staged.map_err(|error| nothing_changed(error).context(label))?;
         let mut staging = self.staging();
         if staging.dropped[session] {
             drop(staging);
@@ -146,7 +155,36 @@ impl Transaction {
     pub fn drop_session(&self, session: usize) -> Result<()> {
         let Some(entry) = self.journal.sessions.get(session) else { return Ok(()) };
         self.staging().dropped[session] = true;
-        entry.steps.iter().try_for_each(|step| disk::remove(&step.temp(&self.journal.id)).map(|_| ()))
+        entry.steps.iter().try_for_each(|step| disk::remove(&self.temp(step)).map(|_| ()))
+    }
+
+    /// Where the step's new content is.
+    pub(super) fn temp(&self, step: &Step) -> PathBuf {
+        match &step.change {
+            Change::Rows(Rows { after: Some(name), .. }) => self.dir.document(name),
+            _ => step.temp(&self.journal.id),
+        }
+    }
+
+    /// What the tables look like of which this import changes rows in a database.
+    pub(super) fn schema(&self, path: &Path) -> Result<Arc<Schema>> {
+        let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = schemas.entry(path.to_owned()).or_insert_with(|| {
+            self.dir.make_rows()?;
+            let steps = self.journal.sessions.iter().flat_map(|session| &session.steps);
+            let rows = steps.filter(|step| step.path == path).filter_map(|step| match &step.change {
+                Change::Rows(rows) => Some(rows),
+                _ => None,
+            });
+            let tables: BTreeSet<&str> = rows
+                .flat_map(|rows| {
+                    let scope = rows.scope.iter().map(|part| part.table.as_str());
+                    scope.chain(rows.shared.iter().map(|shared| &*shared.row.table))
+                })
+                .collect();
+            Schema::read(path, tables).map(Arc::new)
+        });
+        known.as_ref().map(Arc::clone).map_err(carry::repeat)
     }
 
     /// Gives everything up: temporary files, directories and the journal go.
@@ -207,7 +245,7 @@ fn enter(journal: &mut Journal, plans: Vec<SessionPlan>) -> Result<Vec<Vec<Place
                 Action::Create { path, modified } => (Change::Create, path, modified),
                 Action::Replace { path, modified } => (Change::Replace, path, modified),
                 Action::Remove { path } => (Change::Remove, path, None),
-                Action::AppendLine { path, line, lock } => {
+                Action::AppendLine { path, line, lock, keep_while } => {
                     check_line(&line, lock.as_deref(), &path, &session.label)?;
                     let next = journal.shared.len();
                     let number = *shared.entry(path.clone()).or_insert(next);
@@ -215,13 +253,20 @@ fn enter(journal: &mut Journal, plans: Vec<SessionPlan>) -> Result<Vec<Vec<Place
                         let (before, open_end, lock_made) = (None, false, false);
                         journal.shared.push(Shared { path, number, lock, lock_made, before, open_end });
                     }
-                    session.lines.push(Line { shared: number, line, there: false, applied: None });
+                    session.lines.push(Line {
+                        shared: number,
+                        line,
+                        keep_while,
+                        there: false,
+                        applied: None,
+                    });
                     session_places.push(Place::Line);
                     continue;
                 }
-                Action::Rows { path, .. } | Action::SetMember { path, .. } => {
-                    let message = format!("{}: {} cannot be changed yet", session.label, path.display());
-                    return Err(Error::new(Kind::Unsupported, message));
+                Action::Rows { path, scope, shared } => {
+                    let after = Some(format!("rows/{steps}.new"));
+                    let scope = in_order(scope, &path, &session.label)?;
+                    (Change::Rows(Rows { scope, shared, before: None, after }), path, None)
                 }
             };
             let new = modified.map(|time| Content {
@@ -249,6 +294,20 @@ fn enter(journal: &mut Journal, plans: Vec<SessionPlan>) -> Result<Vec<Vec<Place
     Ok(places)
 }
 
+/// The scope as a row document has it. Rows in two parts of it would be in there twice.
+fn in_order(mut scope: Vec<Scope>, path: &Path, label: &str) -> Result<Vec<Scope>> {
+    let mut tables = BTreeSet::new();
+    for Scope { table, values, .. } in &mut scope {
+        values.sort();
+        values.dedup();
+        if !tables.insert(table.to_lowercase()) {
+            let message = format!("{label}: the table {table:?} of {} is named twice", path.display());
+            return Err(Error::new(Kind::Unsupported, message));
+        }
+    }
+    Ok(scope)
+}
+
 fn check_path(path: &Path, label: &str) -> Result<()> {
     let plain = path.components().all(|part| !matches!(part, Component::ParentDir | Component::CurDir));
     if path.is_absolute() && plain && path.file_name().is_some() && path.to_str().is_some() {
@@ -269,7 +328,8 @@ fn check_line(line: &str, lock: Option<&Path>, path: &Path, label: &str) -> Resu
 
 /// The directories that the import has to make, the uppermost first.
 fn missing_dirs(journal: &Journal) -> Vec<PathBuf> {
-    let steps = journal.sessions.iter().flat_map(|session| &session.steps).map(|step| step.path.as_path());
+    let steps = journal.sessions.iter().flat_map(|session| &session.steps);
+    let steps = steps.filter(|step| step.change.has_temp()).map(|step| step.path.as_path());
     let shared = journal.shared.iter().flat_map(|shared| [Some(&shared.path), shared.lock.as_ref()]);
     let parents: BTreeSet<&Path> =
         steps.chain(shared.flatten().map(PathBuf::as_path)).filter_map(Path::parent).collect();

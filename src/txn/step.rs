@@ -1,5 +1,5 @@
 //! One change of one file, forwards and back. Both can be repeated after a crash at any point:
-//! what is on disk tells how far the step came.
+//! what is on disk tells how far the step came. For rows of a database see [`super::rows`].
 //!
 //! - The temporary file is there until the step is carried out, so a step without one is done.
 //! - A file that is replaced or removed keeps a second name beside its place until the whole import
@@ -10,12 +10,31 @@ use std::path::{Path, PathBuf};
 
 use super::content;
 use super::disk::{self, Found};
-use super::journal::{Change, Content, Step};
+use super::journal::{Change, Content, ImportDir, Journal, Purpose, Step};
+use super::rows::{self, Databases};
 use crate::error::{Error, IoContext, Kind, Result};
 
+/// What a step needs besides itself.
+#[derive(Debug)]
+pub(super) struct Bench<'a> {
+    pub dir: &'a ImportDir,
+    pub id: &'a str,
+    /// Forwards, rows that sessions share are added; in an undo they go.
+    pub adds: bool,
+    pub databases: &'a Databases,
+}
+
+impl<'a> Bench<'a> {
+    pub(super) fn new(dir: &'a ImportDir, journal: &'a Journal, databases: &'a Databases) -> Self {
+        Self { dir, id: &journal.id, adds: journal.purpose == Purpose::Import, databases }
+    }
+}
+
 /// Whether the step was carried out.
-pub(super) fn is_applied(step: &Step, id: &str) -> Result<bool> {
-    match step.change {
+pub(super) fn is_applied(step: &Step, bench: &Bench<'_>) -> Result<bool> {
+    let id = bench.id;
+    match &step.change {
+        Change::Rows(rows) => rows::is_applied(step, rows, bench),
         Change::Create | Change::Replace => Ok(!disk::exists(&step.temp(id))?),
         Change::Remove => Ok(disk::exists(&step.aside(id))? && !are_one(&step.aside(id), &step.path)?),
     }
@@ -26,13 +45,14 @@ pub(super) fn is_applied(step: &Step, id: &str) -> Result<bool> {
 /// # Errors
 /// [`Kind::Conflict`] when the target is no longer what the plan was made for; and when the disk
 /// refuses. The step has to be taken [`back`] then.
-pub(super) fn forward(step: &Step, id: &str, again: bool) -> Result<()> {
-    let (target, temp, aside) = (&step.path, step.temp(id), step.aside(id));
-    if step.change != Change::Remove && !disk::exists(&temp)? {
+pub(super) fn forward(step: &Step, bench: &Bench<'_>, again: bool) -> Result<()> {
+    let (target, temp, aside) = (&step.path, step.temp(bench.id), step.aside(bench.id));
+    if step.change.has_temp() && !disk::exists(&temp)? {
         let gone = format!("{} has been removed before it was put in place", temp.display());
         return if again { Ok(()) } else { Err(Error::new(Kind::Conflict, gone)) };
     }
-    match step.change {
+    match &step.change {
+        Change::Rows(rows) => rows::forward(step, rows, bench, again),
         Change::Create => match disk::rename_new(&temp, target) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => settle(&temp, target),
             done => done.at("create", target),
@@ -77,11 +97,16 @@ pub(super) fn forward(step: &Step, id: &str, again: bool) -> Result<()> {
 ///
 /// # Errors
 /// When the disk refuses; the step can be taken back again then.
-pub(super) fn back(step: &Step, id: &str, save: &dyn Fn() -> Result<PathBuf>) -> Result<Option<PathBuf>> {
-    let (target, temp, aside) = (&step.path, step.temp(id), step.aside(id));
+pub(super) fn back(
+    step: &Step,
+    bench: &Bench<'_>,
+    save: &dyn Fn() -> Result<PathBuf>,
+) -> Result<Option<PathBuf>> {
+    let (target, temp, aside) = (&step.path, step.temp(bench.id), step.aside(bench.id));
     let applied = step.applied == Some(true);
     let mut saved = None;
-    match step.change {
+    match &step.change {
+        Change::Rows(rows) => return rows::back(step, rows, bench, save),
         Change::Create if applied => {
             saved = save_if_changed(target, step.new.as_ref(), save)?;
             if matches!(disk::look(target)?, Found::File(_)) {

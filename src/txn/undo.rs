@@ -5,6 +5,7 @@
 //! `carry` as an import is, so it is as safe. Whether it may be done is found out first,
 //! for all sessions, before anything changes.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -13,10 +14,12 @@ use super::carry::{self, Run, Saved};
 use super::content;
 use super::disk;
 use super::history::{self, ImportState};
-use super::journal::{self, Change, Content, ImportDir, Journal, Line, Purpose, Session, State, Step};
+use super::journal::{self, Change, Content, ImportDir, Journal, Line, Purpose, Rows, Session, State, Step};
 use super::lock::StateLock;
 use super::recover;
+use super::rows::{self, Databases};
 use super::stage::nothing_changed;
+use super::step::Bench;
 use crate::error::{Error, Kind, Result};
 use crate::progress::Silent;
 
@@ -71,10 +74,11 @@ pub fn undo(state_dir: &Path, import_id: Option<&str>, force: bool) -> Result<Un
     let id = choose(state_dir, import_id)?;
     let dir = ImportDir::new(state_dir, &id);
     let Some(import) = dir.read(Purpose::Import)? else { return Err(not_found(&id)) };
+    let databases = Databases::new(&import.databases);
     let ways = import
         .sessions
         .iter()
-        .map(|session| find_way(session, &dir).map_err(|error| error.context(&session.label)));
+        .map(|session| find_way(session, &dir, &databases).map_err(|error| error.context(&session.label)));
     let ways = ways.collect::<Result<Vec<Way>>>()?;
     if !force {
         refuse(&id, &ways)?;
@@ -83,6 +87,7 @@ pub fn undo(state_dir: &Path, import_id: Option<&str>, force: bool) -> Result<Un
     let mut journal = Journal::new(Purpose::Undo, &id, import.created, &import.tool);
     journal.shared = import.shared;
     journal.dirs = import.dirs;
+    journal.databases = import.databases;
     let mut report = UndoReport { import_id: id, sessions: Vec::new(), saved: Vec::new() };
     let mut to_save = Vec::new();
     for (way, Session { label, about, .. }) in ways.into_iter().zip(import.sessions) {
@@ -93,13 +98,14 @@ pub fn undo(state_dir: &Path, import_id: Option<&str>, force: bool) -> Result<Un
         }
         report.sessions.push(UndoneSession { label, about, failure });
     }
-    if let Err(error) = stage(&dir, &mut journal, &to_save, &mut report.saved) {
+    if let Err(error) = stage(&dir, &mut journal, &databases, &to_save, &mut report.saved) {
         for saved in &report.saved {
             let _ = disk::remove(&saved.copy);
         }
         carry::withdraw(&dir, &mut journal);
         return Err(nothing_changed(error));
     }
+    drop(databases);
     let carried = carry::carry_out(&dir, &mut journal, Run::First, &Silent)
         .map_err(|error| carry::unfinished(error, &format!("the undo of {}", report.import_id)))?;
     drop(lock);
@@ -134,34 +140,46 @@ fn not_found(id: &str) -> Error {
 }
 
 /// Compares what is there now with what the import left.
-fn find_way(session: &Session, dir: &ImportDir) -> Result<Way> {
+fn find_way(session: &Session, dir: &ImportDir, databases: &Databases) -> Result<Way> {
     let lines = session.lines.iter().filter(|line| !line.there);
     let lines = lines.map(|line| Line { applied: None, ..line.clone() }).collect();
     let label = session.label.clone();
     let back = Session { label, about: Value::Null, steps: Vec::new(), lines, failed: None };
     let mut way = Way { session: back, changed: Vec::new(), unkept: None };
     for step in &session.steps {
-        let now = content::read(&step.path)?;
+        let now = match &step.change {
+            Change::Rows(_) if !step.path.is_file() => None,
+            Change::Rows(rows) => rows::now(databases, &step.path, &rows.scope, &mut io::sink())?,
+            _ => content::read(&step.path)?,
+        };
         let holds = |content: &Option<Content>| match (&now, content) {
             (Some(now), Some(content)) => now.sha256 == content.sha256,
             (None, None) => true,
             _ => false,
         };
         // With the same bytes before and after, its time and mode are still to be brought back.
-        if holds(&step.old) && !holds(&step.new) {
+        let shares =
+            matches!(&step.change, Change::Rows(rows) if !rows.shared.is_empty() && step.path.is_file());
+        if holds(&step.old) && !holds(&step.new) && !shares {
             continue;
         }
         let backup = step.backup.as_ref().filter(|name| dir.backups().join(name).is_file());
-        if step.old.is_some() && backup.is_none() {
+        let is_back = shares && holds(&step.old);
+        if step.old.is_some() && backup.is_none() && !is_back {
             way.unkept = Some(step.path.clone());
         }
-        if !holds(&step.new) {
+        if !holds(&step.new) && !holds(&step.old) {
             way.changed.push(way.session.steps.len());
         }
-        let change = match (&now, &step.old) {
-            (Some(_), Some(_)) => Change::Replace,
-            (None, _) => Change::Create,
-            (Some(_), None) => Change::Remove,
+        let change = match (&step.change, &now, &step.old) {
+            (Change::Rows(rows), now, old) => Change::Rows(Rows {
+                before: now.as_ref().map(|_| format!("rows/{}.old", step.number)),
+                after: old.as_ref().and(rows.before.clone()),
+                ..rows.clone()
+            }),
+            (_, Some(_), Some(_)) => Change::Replace,
+            (_, None, _) => Change::Create,
+            (_, Some(_), None) => Change::Remove,
         };
         way.session.steps.push(Step {
             change,
@@ -212,16 +230,23 @@ fn labels<'a>(ways: impl Iterator<Item = &'a Way>) -> String {
 fn stage(
     dir: &ImportDir,
     journal: &mut Journal,
+    databases: &Databases,
     to_save: &[(usize, usize)],
     saved: &mut Vec<Saved>,
 ) -> Result<()> {
     dir.write(journal)?;
     let mut files = Vec::new();
+    back_up_rows(dir, journal, databases, &mut files)?;
     for (session, step) in to_save {
         let Session { label, steps, .. } = &journal.sessions[*session];
-        let Step { path, number, old: Some(old), .. } = &steps[*step] else { continue };
+        let Step { path, number, old: Some(old), change, .. } = &steps[*step] else { continue };
         let copy = dir.name_for_saved(*number)?;
-        let copied = content::duplicate(path, &copy, None)?;
+        let copied = match change {
+            Change::Rows(Rows { before: Some(name), .. }) => {
+                content::duplicate(&dir.document(name), &copy, None)?
+            }
+            _ => content::duplicate(path, &copy, None)?,
+        };
         files.push(copy.clone());
         saved.push(Saved { label: label.clone(), path: path.clone(), copy });
         if copied.sha256 != old.sha256 {
@@ -232,17 +257,47 @@ fn stage(
     for step in journal.sessions.iter().flat_map(|session| &session.steps) {
         let (Some(backup), Some(new)) = (&step.backup, &step.new) else { continue };
         let (backup, temp) = (dir.backups().join(backup), step.temp(&journal.id));
-        step.path.parent().map_or(Ok(()), |dir| disk::make_dirs(dir, &mut journal.dirs))?;
-        let restored = content::duplicate(&backup, &temp, Some(new))?;
-        files.push(temp);
+        let restored = if step.change.has_temp() {
+            step.path.parent().map_or(Ok(()), |dir| disk::make_dirs(dir, &mut journal.dirs))?;
+            let restored = content::duplicate(&backup, &temp, Some(new))?;
+            files.push(temp);
+            restored
+        } else {
+            content::copy(&backup, &mut io::sink())?
+        };
         if restored.sha256 != new.sha256 {
             let message = format!("the backup {} is damaged", backup.display());
             return Err(Error::new(Kind::Conflict, message));
         }
     }
     let mut dirs = carry::touched(journal);
-    dirs.extend(Some(dir.backups()).filter(|dir| dir.exists()));
+    dirs.extend([dir.backups(), dir.rows()].into_iter().filter(|dir| dir.exists()));
     disk::sync_all(&files, &dirs)?;
     journal.state = State::Prepared;
     dir.write(journal)
+}
+
+/// Keeps the rows that go, for as long as the undo may have to bring them back.
+fn back_up_rows(
+    dir: &ImportDir,
+    journal: &Journal,
+    databases: &Databases,
+    files: &mut Vec<PathBuf>,
+) -> Result<()> {
+    let bench = Bench::new(dir, journal, databases);
+    for session in &journal.sessions {
+        for step in &session.steps {
+            let Change::Rows(rows @ Rows { before: Some(name), .. }) = &step.change else { continue };
+            dir.make_rows()?;
+            let document = dir.document(name);
+            if rows::back_up(step, rows, &bench, &document)? != step.old {
+                let message = format!("{}: {} is being written", session.label, step.path.display());
+                return Err(
+                    Error::new(Kind::Busy, message).hint("close the program that writes it, and try again")
+                );
+            }
+            files.push(document);
+        }
+    }
+    Ok(())
 }

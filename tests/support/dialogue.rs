@@ -3,6 +3,8 @@
 //! Context that the program itself puts into a request is taken out, by nothing but that program's
 //! own marks: context that leaked from another program stays, and shows as something the user said.
 
+mod opencode;
+
 use std::fmt;
 
 use serde_json::Value;
@@ -56,6 +58,7 @@ pub fn read(harness: &str, body: &Value) -> Vec<Item> {
         "claude" => claude(body),
         "codex" => codex(body),
         "gemini" => gemini(body),
+        "opencode" | "kilo" => opencode::read(body),
         other => panic!("no requests of {other} are known"),
     };
     items.into_iter().map(tidy).filter(|item| !is_empty(item)).collect()

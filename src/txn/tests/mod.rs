@@ -5,6 +5,7 @@
 mod import;
 mod model;
 mod recovery;
+mod rows;
 mod shared_lines;
 mod undo;
 
@@ -154,7 +155,7 @@ fn remove(path: PathBuf) -> Action {
 
 fn line(path: PathBuf, text: &str) -> Action {
     let lock = Some(path.with_extension("lock"));
-    Action::AppendLine { path, line: text.to_owned(), lock }
+    Action::AppendLine { path, line: text.to_owned(), lock, keep_while: None }
 }
 
 fn applied(committed: &Committed) -> Vec<bool> {
