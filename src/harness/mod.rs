@@ -27,7 +27,8 @@ pub mod opencode;
 
 /// Every supported harness. This list drives the help, the checks of `--harness` and `--to`, the
 /// completions, `harnesses`, the README table and the conformance tests.
-pub static HARNESSES: &[&dyn Harness] = &[&claude::Claude, &codex::Codex, &gemini::Gemini];
+pub static HARNESSES: &[&dyn Harness] =
+    &[&claude::Claude, &codex::Codex, &opencode::OPENCODE, &opencode::KILO, &gemini::Gemini];
 
 /// The harness with this id.
 ///
@@ -118,11 +119,12 @@ pub struct Layout {
     pub rows: Option<OutRows>,
     /// Lines in files that the harness shares between its sessions.
     pub lines: Vec<OutLine>,
-    /// Members of JSON files that the harness shares between its sessions.
-    pub members: Vec<OutMember>,
     /// Files that the harness derived from the session that is there, absolute: they have to go when
     /// it changes.
     pub stale: Vec<PathBuf>,
+    /// What the user has to do to bring the session in, when its files are only made ready for that:
+    /// the program keeps its sessions where holdall cannot write on this machine.
+    pub handover: Option<String>,
     /// What the user should know, such as a directory that the target could not resume in.
     pub warnings: Vec<String>,
 }
@@ -162,23 +164,11 @@ pub struct OutRows {
     /// All rows of the session and of its sub-agents: whatever is there in it is replaced. Children
     /// of a foreign key before their parents.
     pub scope: Vec<Scope>,
+    /// What goes too when the session that is there is replaced, and stays when it only grows: rows
+    /// of sub-agents that the new session does not have.
+    pub replaced: Vec<Scope>,
     /// Rows that the session needs and shares with others.
     pub shared: Vec<SharedRow>,
-}
-
-/// One member of an object in a JSON file, set unless it is there already.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutMember {
-    /// The file, absolute. It is created when missing.
-    pub path: PathBuf,
-    /// The member of the file's object that is the object to change.
-    pub object: String,
-    /// The member to set.
-    pub key: String,
-    /// Its value.
-    pub value: String,
-    /// The directory that the harness makes for as long as it changes the file.
-    pub lock: PathBuf,
 }
 
 /// Where the bytes of an [`OutFile`] come from.
@@ -210,6 +200,9 @@ pub struct OutLine {
     pub line: String,
     /// The file whose advisory lock the harness holds while it appends.
     pub lock: Option<PathBuf>,
+    /// An undo leaves the line there while there is anything in this directory: other sessions need
+    /// it too.
+    pub keep_while: Option<PathBuf>,
 }
 
 /// How to go on with a session.

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::disk;
-use super::journal::{Change, ImportDir, Journal, Purpose, Session, State, Step, beside};
+use super::journal::{Change, ImportDir, Journal, Line, Purpose, Session, State, Step, beside};
 use super::lines::{self, Refused};
 use super::rows::Databases;
 use super::step::{self, Bench};
@@ -63,8 +63,8 @@ pub(super) fn carry_out(
             dir.write(journal)?;
         }
         take_back(dir, journal, &databases, run, &mut carried.saved)?;
+        disk::sync_all(&databases.logs(), &touched(journal))?;
         drop(databases);
-        disk::sync_all(&[], &touched(journal))?;
         journal.state = State::Applied;
         // With nothing to clean up, `done` follows at once.
         let clean = |session: &Session| {
@@ -130,7 +130,8 @@ enum Way {
     Back,
 }
 
-/// Adds or removes the lines that the chosen sessions have in one shared file.
+/// Adds or removes the lines that the chosen sessions have in one shared file. A line that another
+/// session has too stays.
 fn change_lines(
     journal: &Journal,
     number: usize,
@@ -139,13 +140,20 @@ fn change_lines(
     run: Run,
 ) -> Result<(), Refused> {
     let shared = &journal.shared[number];
-    let mut lines: Vec<&str> = journal
-        .sessions
-        .iter()
-        .zip(chosen)
-        .filter(|(_, chosen)| **chosen)
-        .flat_map(|(session, _)| session.added(number))
+    let adds = (journal.purpose == Purpose::Import) == (way == Way::Forward);
+    let of = |wanted: bool| {
+        let sessions = journal.sessions.iter().zip(chosen).filter(move |(_, chosen)| **chosen == wanted);
+        sessions.flat_map(|(session, _)| session.added(number))
+    };
+    let stays: BTreeSet<&str> =
+        if adds { BTreeSet::new() } else { of(false).map(|line| line.line.as_str()).collect() };
+    let is_kept = |line: &Line| {
+        !adds && line.keep_while.as_deref().is_some_and(disk::holds_something)
+            || stays.contains(line.line.as_str())
+    };
+    let mut lines: Vec<&str> = of(true)
         .filter(|line| way == Way::Forward || line.applied == Some(true))
+        .filter(|line| !is_kept(line))
         .map(|line| line.line.as_str())
         .collect();
     let mut seen = BTreeSet::new();
@@ -153,7 +161,6 @@ fn change_lines(
     if lines.is_empty() {
         return Ok(());
     }
-    let adds = (journal.purpose == Purpose::Import) == (way == Way::Forward);
     if adds {
         return lines::add(shared, &lines, run == Run::Again);
     }
@@ -198,15 +205,15 @@ fn take_back(
     copies: &mut Vec<Saved>,
 ) -> Result<()> {
     let failed: Vec<bool> = journal.sessions.iter().map(|session| session.failed.is_some()).collect();
-    for number in 0..journal.shared.len() {
-        change_lines(journal, number, &failed, Way::Back, run).map_err(|refused| refused.error)?;
-    }
     let bench = Bench::new(dir, journal, databases);
     for session in journal.sessions.iter().filter(|session| session.failed.is_some()) {
         for step in session.steps.iter().rev() {
             let copy = step::back(step, &bench, &|| dir.name_for_saved(step.number))?;
             copies.extend(copy.map(|copy| saved(session, step, copy)));
         }
+    }
+    for number in 0..journal.shared.len() {
+        change_lines(journal, number, &failed, Way::Back, run).map_err(|refused| refused.error)?;
     }
     Ok(())
 }

@@ -15,6 +15,9 @@ use crate::error::{Error, IoContext, Kind, Result};
 /// file system is cheaper.
 const FEW: usize = 32;
 
+/// What the names of our own files begin with that are beside those of a harness.
+pub(super) const OUR_NAMES: &str = ".holdall-";
+
 /// What is at a path, the last component not followed.
 pub(super) enum Found {
     Nothing,
@@ -136,6 +139,14 @@ pub(super) fn make_dir(path: &Path) -> io::Result<bool> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Whether there is anything in a directory that is not ours. A directory that is not there or
+/// cannot be read holds nothing.
+pub(super) fn holds_something(dir: &Path) -> bool {
+    let ours = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(OUR_NAMES.as_bytes());
+    dir.read_dir()
+        .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| !ours(&entry.file_name()))))
 }
 
 /// The directories above `path` that do not exist, the uppermost first.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::disk;
-use super::journal::{self, Change, ImportDir, Journal, Purpose, Session, State};
+use super::journal::{self, Change, ImportDir, Journal, Purpose, Session, Shared, State};
 use crate::error::{IoContext, Result};
 use crate::model::{Time, time};
 
@@ -56,15 +56,14 @@ pub struct ImportedSession {
 /// A change that an import made.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ImportedAction {
-    /// `create`, `replace`, `remove`, `append`, `sqlite` (rows of a database) or `set` (a member of
-    /// an object in a JSON file).
+    /// `create`, `replace`, `remove`, `append` or `sqlite` (rows of a database).
     pub kind: &'static str,
     /// The file, or database.
     pub path: PathBuf,
     /// Its size; of a line, with its line end; of rows, that of their document
     /// ([`crate::model::rows`]); 0 for `remove`.
     pub bytes: u64,
-    /// SHA-256 of the file or row document that was written; `None` for `remove`, `append` and `set`.
+    /// SHA-256 of the file or row document that was written; `None` for `remove` and `append`.
     pub sha256: Option<String>,
 }
 
@@ -115,7 +114,7 @@ fn undone_at(dir: &ImportDir) -> Result<Option<Time>> {
     Ok(time::from_millis(disk::modified(&meta).div_euclid(1_000_000)))
 }
 
-fn describe(session: Session, shared: &[journal::Shared]) -> ImportedSession {
+fn describe(session: Session, shared: &[Shared]) -> ImportedSession {
     let steps = session.steps.into_iter().map(|step| ImportedAction {
         kind: match &step.change {
             Change::Create => "create",

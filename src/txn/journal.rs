@@ -155,6 +155,9 @@ pub(super) struct Line {
     /// Place in [`Journal::shared`].
     pub shared: usize,
     pub line: String,
+    /// It is not removed while there is anything in this directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_while: Option<PathBuf>,
     /// It was there before the import, which therefore leaves it alone.
     pub there: bool,
     /// Whether it may have been changed, as far as this run knows.
@@ -228,7 +231,7 @@ impl Step {
 
 /// A name of ours in the directory of `path`: only there is a rename sure to be possible.
 pub(super) fn beside(path: &Path, id: &str, number: usize, end: &str) -> PathBuf {
-    path.with_file_name(format!(".holdall-{id}-{number}.{end}"))
+    path.with_file_name(format!("{}{id}-{number}.{end}", disk::OUR_NAMES))
 }
 
 /// The directory of one import.

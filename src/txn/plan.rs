@@ -55,31 +55,21 @@ pub enum Action {
         line: String,
         /// The file whose advisory lock (`flock`) is held meanwhile; created when missing.
         lock: Option<PathBuf>,
+        /// An undo leaves the line there while there is anything in this directory: other sessions
+        /// need it too.
+        keep_while: Option<PathBuf>,
     },
     /// Rows of a SQLite database that exists: all rows in the scope are replaced by those of the row
     /// document ([`crate::model::rows`]) that is staged, in one transaction. The ones that were
-    /// there are backed up first.
+    /// there are backed up first. Rows outside the scope are never touched: no foreign key cascades,
+    /// and a change that would take their parent from them is refused.
     Rows {
         /// Absolute path of the database.
         path: PathBuf,
-        /// The rows that stand or fall together; children of a foreign key before their parents.
+        /// The rows that stand or fall together; each table once, and with a primary key.
         scope: Vec<Scope>,
         /// Rows that are inserted when they are missing.
         shared: Vec<SharedRow>,
-    },
-    /// A member of an object in a JSON file that the harness shares between sessions. The file is
-    /// created when missing; nothing happens when the member is there already, with any value.
-    SetMember {
-        /// Absolute path.
-        path: PathBuf,
-        /// The member of the file's object that is the object to change.
-        object: String,
-        /// The member to set.
-        key: String,
-        /// Its value.
-        value: String,
-        /// The directory that is made for as long as the file is changed.
-        lock: PathBuf,
     },
 }
 
@@ -91,8 +81,7 @@ impl Action {
             | Self::Replace { path, .. }
             | Self::Remove { path }
             | Self::AppendLine { path, .. }
-            | Self::Rows { path, .. }
-            | Self::SetMember { path, .. } => path,
+            | Self::Rows { path, .. } => path,
         }
     }
 }

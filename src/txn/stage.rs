@@ -245,7 +245,7 @@ fn enter(journal: &mut Journal, plans: Vec<SessionPlan>) -> Result<Vec<Vec<Place
                 Action::Create { path, modified } => (Change::Create, path, modified),
                 Action::Replace { path, modified } => (Change::Replace, path, modified),
                 Action::Remove { path } => (Change::Remove, path, None),
-                Action::AppendLine { path, line, lock } => {
+                Action::AppendLine { path, line, lock, keep_while } => {
                     check_line(&line, lock.as_deref(), &path, &session.label)?;
                     let next = journal.shared.len();
                     let number = *shared.entry(path.clone()).or_insert(next);
@@ -253,7 +253,13 @@ fn enter(journal: &mut Journal, plans: Vec<SessionPlan>) -> Result<Vec<Vec<Place
                         let (before, open_end, lock_made) = (None, false, false);
                         journal.shared.push(Shared { path, number, lock, lock_made, before, open_end });
                     }
-                    session.lines.push(Line { shared: number, line, there: false, applied: None });
+                    session.lines.push(Line {
+                        shared: number,
+                        line,
+                        keep_while,
+                        there: false,
+                        applied: None,
+                    });
                     session_places.push(Place::Line);
                     continue;
                 }
@@ -261,10 +267,6 @@ fn enter(journal: &mut Journal, plans: Vec<SessionPlan>) -> Result<Vec<Vec<Place
                     let after = Some(format!("rows/{steps}.new"));
                     let scope = in_order(scope, &path, &session.label)?;
                     (Change::Rows(Rows { scope, shared, before: None, after }), path, None)
-                }
-                Action::SetMember { path, .. } => {
-                    let message = format!("{}: {} cannot be changed yet", session.label, path.display());
-                    return Err(Error::new(Kind::Unsupported, message));
                 }
             };
             let new = modified.map(|time| Content {
@@ -292,18 +294,28 @@ fn enter(journal: &mut Journal, plans: Vec<SessionPlan>) -> Result<Vec<Vec<Place
     Ok(places)
 }
 
-/// The scope as a row document has it. Rows in two parts of it would be in there twice.
-fn in_order(mut scope: Vec<Scope>, path: &Path, label: &str) -> Result<Vec<Scope>> {
-    let mut tables = BTreeSet::new();
-    for Scope { table, values, .. } in &mut scope {
-        values.sort();
-        values.dedup();
-        if !tables.insert(table.to_lowercase()) {
-            let message = format!("{label}: the table {table:?} of {} is named twice", path.display());
-            return Err(Error::new(Kind::Unsupported, message));
+/// The scope as a row document has it: every table once, or rows would be in there twice.
+fn in_order(scope: Vec<Scope>, path: &Path, label: &str) -> Result<Vec<Scope>> {
+    let mut ordered: Vec<Scope> = Vec::new();
+    for part in scope {
+        match ordered.iter_mut().find(|known| known.table == part.table) {
+            None => ordered.push(part),
+            Some(known) if known.column == part.column => known.values.extend(part.values),
+            Some(_) => {
+                let message = format!(
+                    "{label}: two columns of the table {:?} of {} cannot both name its rows",
+                    part.table,
+                    path.display()
+                );
+                return Err(Error::new(Kind::Unsupported, message));
+            }
         }
     }
-    Ok(scope)
+    for part in &mut ordered {
+        part.values.sort();
+        part.values.dedup();
+    }
+    Ok(ordered)
 }
 
 fn check_path(path: &Path, label: &str) -> Result<()> {

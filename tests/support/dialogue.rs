@@ -358,7 +358,7 @@ fn gemini_user(text: &str) -> Option<Item> {
         None
     } else if begins(&["<state_snapshot>"]) {
         Some(Item::Summary(text.to_owned()))
-    } else if begins(&["I ran the following shell command:"]) {
+    } else if begins(&["I ran the following shell command:", "[Request interrupted by user"]) {
         Some(Item::Note(text.to_owned()))
     } else {
         Some(Item::User(text.to_owned()))

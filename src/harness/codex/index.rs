@@ -53,7 +53,7 @@ pub fn entry(home: &Path, id: &str, name: &str, updated: Time) -> OutLine {
     let updated = time::rfc3339(updated);
     let line = IndexLine { id: id.into(), thread_name: name.into(), updated_at: updated.into() };
     let line = serde_json::to_string(&line).expect("three texts are always JSON");
-    OutLine { path: home.join(FILE), line, lock: Some(home.join(format!("{FILE}.lock"))) }
+    OutLine { path: home.join(FILE), line, lock: Some(home.join(format!("{FILE}.lock"))), keep_while: None }
 }
 
 /// Whether the path of a payload file is that of the index.

@@ -5,6 +5,7 @@
 //! - [`repair`]: makes a record readable that a strict parser refuses for its text alone
 //! - [`splice`]: replaces values inside a record, all other bytes untouched
 //! - [`files`]: payloads made of files on this machine
+//! - [`sqlite`]: databases of other programs, read in one consistent state
 //! - [`program`]: runs an installed harness, with a time limit
 
 pub mod arguments;
@@ -13,3 +14,4 @@ pub mod jsonl;
 pub mod program;
 pub mod repair;
 pub mod splice;
+pub mod sqlite;

@@ -7,7 +7,9 @@
 //! each.
 
 mod flavour;
+mod paths;
 mod reading;
+mod tools;
 mod writing;
 
 use std::io::Write;
@@ -20,9 +22,12 @@ use super::{
     TranscriptWriter,
 };
 use crate::env::Env;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::model::{Agent, FileMeta, Head, Notes, Payload, ReadSeek, Sink, View};
 use flavour::Flavour;
+use writing::rows::Rows;
+use writing::write::Writer;
+use writing::{confirm, ids, live, place, relocate, store};
 
 /// One program of the family.
 pub struct Opencode(&'static Flavour);
@@ -39,15 +44,20 @@ impl Harness for Opencode {
     }
 
     fn data_dir(&self, env: &Env) -> PathBuf {
-        reading::data_dir(self.0, env)
+        paths::data_dir(self.0, env)
     }
 
     fn scan(&self, env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
         reading::scan(self.0, env, found)
     }
 
-    fn in_file(&self, env: &Env, path: &Path) -> Result<Option<Found>> {
-        reading::in_file(self.0, env, path)
+    fn in_file(&self, _env: &Env, path: &Path) -> Result<Option<Found>> {
+        reading::in_file(self.0, path)
+    }
+
+    fn may_be_in(&self, found: &Found, dir: &Path) -> bool {
+        let cwd = found.head.as_ref().and_then(|head| head.cwd.as_deref());
+        cwd.is_none_or(|cwd| Path::new(cwd).starts_with(dir))
     }
 
     fn head(&self, env: &Env, found: &Found) -> Result<Option<Head>> {
@@ -55,7 +65,8 @@ impl Harness for Opencode {
     }
 
     fn open(&self, env: &Env, found: &Found) -> Result<NativeSession> {
-        reading::open(self.0, env, found)
+        let mut opened = reading::open_all(self.0, env, &[found]);
+        opened.pop().unwrap_or_else(|| Err(Error::new(Kind::NotFound, "no session was asked for")))
     }
 
     fn open_all(&self, env: &Env, found: &[&Found]) -> Vec<Result<NativeSession>> {
@@ -67,15 +78,15 @@ impl Harness for Opencode {
     }
 
     fn valid_id(&self, id: &str) -> bool {
-        writing::valid_id(id)
+        ids::valid(id)
     }
 
     fn id_from(&self, uuid: Uuid) -> String {
-        writing::id_from(uuid)
+        ids::session(uuid)
     }
 
     fn place_native(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
-        writing::place_native(self.0, target, files)
+        place::native(self.0, target, files)
     }
 
     fn relocate(
@@ -85,11 +96,11 @@ impl Harness for Opencode {
         input: Box<dyn ReadSeek + '_>,
         out: &mut dyn Write,
     ) -> Result<()> {
-        writing::relocate(self.0, target, file, input, out)
+        relocate::relocate(self.0, target, file, input, out)
     }
 
     fn place_converted(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
-        writing::place_converted(self.0, target, files)
+        place::converted(self.0, target, files)
     }
 
     fn writer<'a>(
@@ -98,7 +109,7 @@ impl Harness for Opencode {
         agent: Option<&'a Agent>,
         out: &'a mut dyn Write,
     ) -> Result<Box<dyn TranscriptWriter + 'a>> {
-        writing::writer(self.0, target, agent, out)
+        Ok(Box::new(Writer::begin(self.0, target, agent, out)?))
     }
 
     fn rows<'a>(
@@ -107,15 +118,16 @@ impl Harness for Opencode {
         file: &'a OutFile,
         out: &'a mut dyn Write,
     ) -> Result<Box<dyn RowWriter + 'a>> {
-        writing::rows(self.0, target, file, out)
+        let _ = target;
+        Ok(Box::new(Rows::begin(file, out)?))
     }
 
     fn make_store(&self, env: &Env, cwd: &Path) -> Result<()> {
-        writing::make_store(self.0, env, cwd)
+        store::make(self.0, env, cwd)
     }
 
     fn live(&self, env: &Env, found: &Found) -> Result<Option<String>> {
-        writing::live(self.0, env, found)
+        live::live(env, &found.path, &found.id, self.0.info.name)
     }
 
     fn resume(&self, id: &str, cwd: &Path) -> Resume {
@@ -124,6 +136,6 @@ impl Harness for Opencode {
     }
 
     fn confirm(&self, env: &Env, placed: &[Placed<'_>]) -> Result<Confirmation> {
-        writing::confirm(self.0, env, placed)
+        confirm::confirm(self.0, env, placed)
     }
 }

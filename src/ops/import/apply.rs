@@ -16,7 +16,7 @@ use super::report::{Change, Report, ResumeRow, Row, Source, TargetRow};
 use super::{Options, render, verify, warnings};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
-use crate::harness::{OutMember, Stored};
+use crate::harness::Stored;
 use crate::interrupt::Watched;
 use crate::model::Fidelity;
 use crate::progress::Progress;
@@ -123,12 +123,8 @@ fn work(plan: &Planned<'_>) -> Work {
             path: line.path.clone(),
             line: line.line.clone(),
             lock: line.lock.clone(),
+            keep_while: line.keep_while.clone(),
         });
-        contents.push(Vec::new());
-    }
-    for member in plan.layout.members.iter().cloned() {
-        let OutMember { path, object, key, value, lock } = member;
-        actions.push(Action::SetMember { path, object, key, value, lock });
         contents.push(Vec::new());
     }
     Work { actions, contents }
@@ -295,7 +291,6 @@ fn make_stores(env: &Env, plans: &[Planned<'_>], acting: &[usize]) -> Result<()>
 fn small_bytes(action: &Action) -> u64 {
     match action {
         Action::AppendLine { line, .. } => line.len() as u64 + 1,
-        Action::SetMember { key, value, .. } => (key.len() + value.len()) as u64,
         _ => 0,
     }
 }
@@ -307,7 +302,6 @@ fn change(action: &Action, bytes: u64) -> Change {
         Action::Remove { .. } => "remove",
         Action::AppendLine { .. } => "append",
         Action::Rows { .. } => "sqlite",
-        Action::SetMember { .. } => "set",
     };
     Change { kind, path: action.path().to_owned(), bytes }
 }
@@ -327,9 +321,12 @@ fn row(plan: &Planned<'_>, done: Done) -> Row {
         Decision::Skip(reason) => ("skip", Some((*reason).to_owned())),
         Decision::Fail(reason) => ("fail", Some(reason.clone())),
     };
-    let failed = done.failure.is_some() || action == "fail";
+    let is_handover = plan.acts() && plan.layout.handover.is_some();
+    let failed = done.failure.is_some() || action == "fail" || is_handover;
     if done.failure.is_some() {
         reason = done.failure;
+    } else if failed && action != "fail" {
+        reason.clone_from(&plan.layout.handover);
     }
     let database = plan.layout.rows.as_ref().map(|rows| rows.database.clone());
     let path = database.or_else(|| plan.layout.files.first().map(|file| file.path.clone()));

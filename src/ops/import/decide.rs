@@ -225,6 +225,9 @@ fn plan_one<'a>(
                 Decision::Update => moved(existing, &planned.layout),
                 _ => Vec::new(),
             };
+            if let (Decision::Replace, Some(rows)) = (&planned.decision, &mut planned.layout.rows) {
+                rows.scope.append(&mut rows.replaced);
+            }
             planned.obsolete.extend(planned.layout.stale.iter().filter(|path| path.is_file()).cloned());
         }
     }

@@ -18,7 +18,9 @@ pub fn verify(
 ) {
     let mut by_harness: BTreeMap<&'static str, Vec<usize>> = BTreeMap::new();
     for (place, plan) in plans.iter().enumerate() {
-        if let (true, Some(to), None) = (plan.acts(), plan.to, &done[place].failure) {
+        if let (true, Some(to), None) =
+            (plan.acts() && plan.layout.handover.is_none(), plan.to, &done[place].failure)
+        {
             by_harness.entry(to.info().id).or_default().push(place);
         }
     }

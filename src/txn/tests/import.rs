@@ -183,7 +183,7 @@ fn paths_that_go_elsewhere_are_refused() {
     assert_eq!(bad(line(machine.path("a"), "two\nlines")), Kind::Unsupported);
     let path = machine.path("a");
     assert_eq!(
-        bad(Action::AppendLine { path: path.clone(), line: "l".into(), lock: Some(path) }),
+        bad(Action::AppendLine { path: path.clone(), line: "l".into(), lock: Some(path), keep_while: None }),
         Kind::Unsupported
     );
     for id in ["", ".", "../x", "a/b", "a b"] {

@@ -155,7 +155,7 @@ fn remove(path: PathBuf) -> Action {
 
 fn line(path: PathBuf, text: &str) -> Action {
     let lock = Some(path.with_extension("lock"));
-    Action::AppendLine { path, line: text.to_owned(), lock }
+    Action::AppendLine { path, line: text.to_owned(), lock, keep_while: None }
 }
 
 fn applied(committed: &Committed) -> Vec<bool> {

@@ -70,7 +70,7 @@ fn expected(
                     text.push('\n');
                     files.entry(path.with_extension("lock")).or_default();
                 }
-                Action::Rows { .. } | Action::SetMember { .. } => unreachable!("no wish makes one"),
+                Action::Rows { .. } => unreachable!("no wish makes one"),
             }
         }
     }

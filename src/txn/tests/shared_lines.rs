@@ -138,3 +138,46 @@ fn a_line_goes_again_when_its_session_fails_elsewhere() {
     machine.undo("A").unwrap();
     assert_eq!(machine.snapshot(), before);
 }
+
+#[test]
+fn a_line_that_another_session_has_too_stays_when_one_fails() {
+    let machine = Machine::new();
+    let before = machine.snapshot();
+    let marker = machine.path("marker");
+    let plans = vec![
+        plan("x:1", [create(machine.path("a")), line(marker.clone(), "m")]),
+        plan("x:2", [line(marker.clone(), "m"), line(machine.path("second"), "2")]),
+    ];
+    let transaction = machine.begin("A", plans.clone()).unwrap();
+    stage_all(&transaction, &plans);
+    let block = || fs::create_dir(machine.path("second")).unwrap();
+    let committed = transaction.commit(&super::import::AtBegin("putting", &block)).unwrap();
+    assert_eq!(applied(&committed), [true, false]);
+    assert_eq!(machine.text("marker"), "m\n");
+    fs::remove_dir(machine.path("second")).unwrap();
+    machine.undo("A").unwrap();
+    assert_eq!(machine.snapshot(), before);
+}
+
+#[test]
+fn an_undo_leaves_a_line_that_other_sessions_need() {
+    let kept = |machine: &Machine, session: &str| {
+        let dir = machine.path("chats");
+        let (path, line) = (machine.path("marker"), "m".to_owned());
+        let marker = Action::AppendLine { path, line, lock: None, keep_while: Some(dir.clone()) };
+        vec![plan(&format!("x:{session}"), [create(dir.join(session)), marker])]
+    };
+    let machine = Machine::new();
+    let before = machine.snapshot();
+    machine.import("A", kept(&machine, "1"));
+    machine.import("B", kept(&machine, "2"));
+    machine.undo("A").unwrap();
+    assert_eq!(machine.text("marker"), "m\n", "B was told that it is there");
+    machine.undo("B").unwrap();
+    assert!(!machine.path("chats/2").exists());
+
+    let machine = Machine::new();
+    machine.import("A", kept(&machine, "1"));
+    machine.undo("A").unwrap();
+    assert_eq!(machine.snapshot(), before, "with nothing else there, everything goes");
+}

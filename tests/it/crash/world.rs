@@ -69,6 +69,7 @@ impl World {
             path: path(if kind == "new" { "names/index".into() } else { "index".into() }),
             line: line(session),
             lock: Some(path("index.lock".into())),
+            keep_while: None,
         };
         let plan = |session: usize| {
             let actions = if kind == "new" {

@@ -1,88 +1,31 @@
 //! From events or a payload to rows of the store.
+//!
+//! - [`ids`]: ids in the program's shape; [`names`]: names that every provider takes
+//! - [`store`], [`schema`], [`children`]: the database, whether it can be written into, what is in it
+//! - [`project`]: the project of a directory; [`models`]: the model that a session goes on with
+//! - [`place`]: where sessions go
+//! - [`write`], [`message`], [`calls`], [`record`], [`session`]: a converted session
+//! - [`relocate`]: a session of the program itself; [`members`]: its records, as they were spelled
+//! - [`document`]: lines, or one document for the program's own import
+//! - [`rows`]: files of a payload as rows
+//! - [`live`], [`confirm`]: what the program does, and says
 
-use std::io::Write;
-use std::path::Path;
-
-use uuid::Uuid;
-
-use super::flavour::Flavour;
-use crate::env::Env;
-use crate::error::{Error, Kind, Result};
-use crate::harness::{Confirmation, Found, Layout, OutFile, Placed, RowWriter, Target, TranscriptWriter};
-use crate::model::{Agent, FileMeta, ReadSeek};
-
-fn not_yet() -> Error {
-    Error::new(Kind::Unsupported, "writing is not there yet")
-}
-
-pub(super) fn valid_id(id: &str) -> bool {
-    id.starts_with("ses")
-}
-
-pub(super) fn id_from(uuid: Uuid) -> String {
-    format!("ses_{}", uuid.simple())
-}
-
-pub(super) fn place_native(
-    flavour: &'static Flavour,
-    target: &Target<'_>,
-    files: &[FileMeta],
-) -> Result<Layout> {
-    let _ = (flavour, target, files);
-    Err(not_yet())
-}
-
-pub(super) fn relocate(
-    flavour: &'static Flavour,
-    target: &Target<'_>,
-    file: &FileMeta,
-    input: Box<dyn ReadSeek + '_>,
-    out: &mut dyn Write,
-) -> Result<()> {
-    let _ = (flavour, target, file, input, out);
-    Err(not_yet())
-}
-
-pub(super) fn place_converted(
-    flavour: &'static Flavour,
-    target: &Target<'_>,
-    files: &[FileMeta],
-) -> Result<Layout> {
-    let _ = (flavour, target, files);
-    Err(not_yet())
-}
-
-pub(super) fn writer<'a>(
-    flavour: &'static Flavour,
-    target: &'a Target<'a>,
-    agent: Option<&'a Agent>,
-    out: &'a mut dyn Write,
-) -> Result<Box<dyn TranscriptWriter + 'a>> {
-    let _ = (flavour, target, agent, out);
-    Err(not_yet())
-}
-
-pub(super) fn rows<'a>(
-    flavour: &'static Flavour,
-    target: &'a Target<'a>,
-    file: &'a OutFile,
-    out: &'a mut dyn Write,
-) -> Result<Box<dyn RowWriter + 'a>> {
-    let _ = (flavour, target, file, out);
-    Err(not_yet())
-}
-
-pub(super) fn make_store(flavour: &'static Flavour, env: &Env, cwd: &Path) -> Result<()> {
-    let _ = (flavour, env, cwd);
-    Err(not_yet())
-}
-
-pub(super) fn live(flavour: &'static Flavour, env: &Env, found: &Found) -> Result<Option<String>> {
-    let _ = (flavour, env, found);
-    Ok(None)
-}
-
-pub(super) fn confirm(flavour: &'static Flavour, env: &Env, placed: &[Placed<'_>]) -> Result<Confirmation> {
-    let _ = (flavour, env, placed);
-    Ok(Confirmation::NotAsked(None))
-}
+pub mod calls;
+pub mod children;
+pub mod confirm;
+pub mod document;
+pub mod ids;
+pub mod live;
+pub mod members;
+pub mod message;
+pub mod models;
+pub mod names;
+pub mod place;
+pub mod project;
+pub mod record;
+pub mod relocate;
+pub mod rows;
+pub mod schema;
+pub mod session;
+pub mod store;
+pub mod write;
