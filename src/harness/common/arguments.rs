@@ -88,9 +88,9 @@ mod tests {
 
     #[test]
     fn arguments_are_renamed_and_the_others_stay_as_they_are() {
-        let bash = row("Bash", ToolKind::Shell, &[("command", "command")]);
-        let own = &ROW;
-        assert_eq!(own.native, "exec_command");
+        let row = |native, arguments| ToolName { native, kind: ToolKind::Shell, arguments };
+        let (bash, own) =
+            (row("Bash", &[("command", "command")]), &row("exec_command", &[("cmd", "command")]));
         let arguments = r#"{"command" : "a\/b", "timeout":1e3, "x":[ 1 ]}"#;
         assert_eq!(
             rename(arguments, &bash, own).as_deref(),

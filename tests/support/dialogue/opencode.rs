@@ -117,7 +117,10 @@ fn user_shell(call: &Value, result: Option<&Value>) -> Item {
     let function = &call["tool_calls"][0]["function"];
     let input: Value = serde_json::from_str(&text_of(&function["arguments"])).unwrap_or_default();
     let output = result.map(|result| text_of(&result["content"])).unwrap_or_default();
-    Item::Note(format!("<user_shell_command>\n{}\n{output}\n</user_shell_command>", text_of(&input["command"])))
+    Item::Note(format!(
+        "<user_shell_command>\n{}\n{output}\n</user_shell_command>",
+        text_of(&input["command"])
+    ))
 }
 
 #[test]
@@ -146,14 +149,17 @@ fn what_the_program_adds_is_no_dialogue() {
         {"role": "user", "content": "<environment_context> leaked"},
     ]});
     let call = Item::Call { id: "a".into(), name: "bash".into(), args: json!({"command": "ls"}) };
-    assert_eq!(super::read("opencode", &body), [
-        Item::Summary("A lot.".into()),
-        Item::User("and now?".into()),
-        Item::Reasoning("hm".into()),
-        call,
-        Item::Result { id: "a".into(), text: "x".into(), failed: false },
-        image("AAAA"),
-        Item::Note("<user_shell_command>\ncat f\nin f\n</user_shell_command>".into()),
-        Item::User("<environment_context> leaked".into()),
-    ]);
+    assert_eq!(
+        super::read("opencode", &body),
+        [
+            Item::Summary("A lot.".into()),
+            Item::User("and now?".into()),
+            Item::Reasoning("hm".into()),
+            call,
+            Item::Result { id: "a".into(), text: "x".into(), failed: false },
+            image("AAAA"),
+            Item::Note("<user_shell_command>\ncat f\nin f\n</user_shell_command>".into()),
+            Item::User("<environment_context> leaked".into()),
+        ]
+    );
 }
