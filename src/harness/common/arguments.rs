@@ -88,9 +88,10 @@ mod tests {
 
     #[test]
     fn arguments_are_renamed_and_the_others_stay_as_they_are() {
-        let row = |native, arguments| ToolName { native, kind: ToolKind::Shell, arguments };
-        let (bash, own) =
-            (row("Bash", &[("command", "command")]), &row("exec_command", &[("cmd", "command")]));
+        const fn row(argument: &'static [(&'static str, &'static str)]) -> ToolName {
+            ToolName { native: "shell", kind: ToolKind::Shell, arguments: argument }
+        }
+        let (bash, own) = (row(&[("command", "command")]), &row(&[("cmd", "command")]));
         let arguments = r#"{"command" : "a\/b", "timeout":1e3, "x":[ 1 ]}"#;
         assert_eq!(
             rename(arguments, &bash, own).as_deref(),
