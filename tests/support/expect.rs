@@ -186,6 +186,8 @@ fn is_retold(item: &Item, said: &[Item], asides: &[Aside]) -> bool {
             Item::Note(note) if note.contains("<result>") => {
                 between(note, "<result>", "</result>").iter().all(|result| text.contains(result.trim()))
             }
+            // In words that differ, or in its own words without its program's marks.
+            Item::Note(note) => aside.lines().any(|line| text.contains(line)) || note.contains(text.as_str()),
             _ => aside.lines().any(|line| text.contains(line)),
         })
 }
