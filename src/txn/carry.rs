@@ -63,8 +63,8 @@ pub(super) fn carry_out(
             dir.write(journal)?;
         }
         take_back(dir, journal, &databases, run, &mut carried.saved)?;
+        disk::sync_all(&databases.logs(), &touched(journal))?;
         drop(databases);
-        disk::sync_all(&[], &touched(journal))?;
         journal.state = State::Applied;
         // With nothing to clean up, `done` follows at once.
         let clean = |session: &Session| {

@@ -44,6 +44,9 @@ pub struct Info<'a> {
     /// Of an answer: the model.
     #[serde(borrow, default, rename = "modelID")]
     pub model: Option<Text<'a>>,
+    /// Of an answer: who serves the model.
+    #[serde(borrow, default, rename = "providerID")]
+    pub provider: Option<Text<'a>>,
     /// Of an answer: `true` for the summary of a compaction. Of a user message: what changed.
     #[serde(borrow, default)]
     summary: Option<&'a RawValue>,

@@ -54,7 +54,7 @@ impl HeadRow {
             cwd: self.directory.clone(),
             created: self.created.as_ref().and_then(instant),
             updated: self.updated.as_ref().and_then(instant),
-            model: model.and_then(|model| serde_json::from_str(model.id?.get()).ok()),
+            model: model.and_then(|model| model.name()),
             harness_version: self.version.clone(),
             git: None,
             parent: self.parent.clone(),
@@ -105,9 +105,9 @@ pub struct Info<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    permission: Option<&'a RawValue>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     revert: Option<Revert<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    permission: Option<&'a RawValue>,
     time: Times<'a>,
 }
 
@@ -120,6 +120,22 @@ struct Model<'a> {
     provider_id: Option<&'a RawValue>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     variant: Option<&'a RawValue>,
+}
+
+impl Model<'_> {
+    fn name(&self) -> Option<String> {
+        let text = |json: &RawValue| serde_json::from_str::<String>(json.get()).ok();
+        let id = text(self.id?)?;
+        Some(model_name(self.provider_id.and_then(text), id))
+    }
+}
+
+/// A model as the program's command line has it: `provider/model`.
+pub fn model_name(provider: Option<String>, id: String) -> String {
+    match provider {
+        Some(provider) => format!("{provider}/{id}"),
+        None => id,
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -262,8 +278,8 @@ impl SessionRow {
             }),
             share: self.share_url.as_deref().map(|url| Share { url }),
             metadata: json(&self.metadata),
-            permission: json(&self.permission),
             revert: json(&self.revert),
+            permission: json(&self.permission),
             time: Times {
                 created: self.head.created.as_ref(),
                 updated: self.head.updated.as_ref(),

@@ -236,8 +236,13 @@ fn span(part: &Part<'_>) -> Span {
     loose(part.time)
 }
 
-fn model<'i>(info: &'i Info<'_>) -> Option<Cow<'i, str>> {
-    info.model.as_deref().map(Cow::Borrowed)
+/// The model of an answer, as the program's command line has it: `provider/model`.
+fn model(info: &Info<'_>) -> Option<Cow<'static, str>> {
+    let model = info.model.as_deref()?;
+    Some(Cow::Owned(match info.provider.as_deref() {
+        Some(provider) => format!("{provider}/{model}"),
+        None => model.to_owned(),
+    }))
 }
 
 fn words(text: &str) -> Piece<'_> {

@@ -1,15 +1,13 @@
 //! Calls of tools and their results, in the program's form.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
 
 use serde_json::value::RawValue;
 
 use super::ids::Minter;
-use super::members::Members;
 use super::record::{self, Attachment, Metadata, Part as Record, Span, State};
+use crate::harness::common::arguments;
 use crate::model::event::{Media, ToolInput};
-use crate::model::tool::ToolName;
 use crate::model::{Fidelity, Item, Part, ToolStatus};
 
 /// A part of a message, or a call that will be one.
@@ -30,8 +28,8 @@ pub struct Call {
     pub id: String,
     /// The tool.
     pub name: String,
-    /// The arguments, an object.
-    pub input: Box<RawValue>,
+    /// The arguments, an object in one line.
+    pub input: String,
     /// Whether it runs a command: the screen shows what it printed.
     pub is_shell: bool,
     /// When, in milliseconds since 1970.
@@ -55,15 +53,8 @@ pub struct Answer<'e> {
 impl Call {
     /// A command that the user ran by hand.
     pub fn by_user(id: String, command: &str, now: i64) -> Self {
-        let input = serde_json::value::to_raw_value(&serde_json::json!({"command": command}));
-        Self {
-            theirs: String::new(),
-            id,
-            name: "bash".to_owned(),
-            input: input.unwrap_or_else(|_| RawValue::NULL.to_owned()),
-            is_shell: true,
-            began: now,
-        }
+        let input = serde_json::json!({"command": command}).to_string();
+        Self { theirs: String::new(), id, name: "bash".to_owned(), input, is_shell: true, began: now }
     }
 }
 
@@ -76,7 +67,8 @@ impl Slot {
     /// The call has its result; how many bytes that are.
     pub fn end(&mut self, answer: &mut Answer<'_>, session: &str) -> usize {
         let Self::Open(call) = self else { return 0 };
-        let input = std::mem::replace(&mut call.input, RawValue::NULL.to_owned());
+        let input = RawValue::from_string(std::mem::take(&mut call.input));
+        let input = input.unwrap_or_else(|_| RawValue::NULL.to_owned());
         let time = Span { start: call.began.min(answer.now), end: answer.now };
         let (tool, call_id) = (std::mem::take(&mut call.name), std::mem::take(&mut call.id));
         let is_shell = call.is_shell;
@@ -222,42 +214,11 @@ fn shows_failure(text: &str) -> bool {
 }
 
 /// The arguments as an object, and whether they had to be put into one.
-pub fn object(input: &ToolInput<'_>) -> (Box<RawValue>, bool) {
-    let wrap = |text: &str| {
-        let wrapped = serde_json::value::to_raw_value(&serde_json::json!({"input": text}));
-        (wrapped.unwrap_or_else(|_| RawValue::NULL.to_owned()), true)
-    };
+pub fn object(input: &ToolInput<'_>) -> (String, bool) {
     match input {
-        ToolInput::Text(text) => wrap(text),
-        ToolInput::Json(json) => match serde_json::from_str::<Box<RawValue>>(json) {
-            Ok(value) if value.get().starts_with('{') => (value, false),
-            Ok(value) => {
-                let json = format!("{{\"input\":{}}}", value.get());
-                (RawValue::from_string(json).unwrap_or(value), true)
-            }
-            Err(_) => wrap(json),
-        },
+        ToolInput::Json(json) => arguments::object(json),
+        ToolInput::Text(text) => (format!("{{\"input\":{}}}", serde_json::Value::from(&**text)), true),
     }
-}
-
-/// The arguments of a call under the names of another table's row, all others as they are. `None`
-/// when two would get the same name.
-pub fn rename(arguments: &RawValue, from: &ToolName, to: &ToolName) -> Option<Box<RawValue>> {
-    let mut members = Members::of(arguments.get());
-    let mut names = HashSet::new();
-    for (name, _) in &mut members.0 {
-        let canonical = from.arguments.iter().find(|(native, _)| native == name).map(|(_, name)| name);
-        let own = canonical.and_then(|canonical| to.arguments.iter().find(|(_, name)| name == canonical));
-        if let Some((own, _)) = own {
-            *name = Cow::Borrowed(own);
-        }
-        if !names.insert(name.clone()) {
-            return None;
-        }
-    }
-    let mut json = Vec::with_capacity(arguments.get().len() + 16);
-    members.write(&[], &mut json).ok()?;
-    RawValue::from_string(String::from_utf8(json).ok()?).ok()
 }
 
 /// A text that somebody said.

@@ -1,20 +1,16 @@
-//! An object of JSON with its members in their order and their values as they were spelled.
+//! What is asked of the members of a record, whose values stay as they were spelled.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::io::{self, Write};
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// The members of an object.
-#[derive(Debug, Default)]
-pub struct Members<'a>(pub Vec<(Cow<'a, str>, &'a RawValue)>);
+pub use crate::harness::common::arguments::Members;
 
 impl<'a> Members<'a> {
     /// The members of the object `json`; none when it is no object.
     pub fn of(json: &'a str) -> Self {
-        serde_json::from_str(json).unwrap_or_default()
+        serde_json::from_str(json).unwrap_or_else(|_| Self(Vec::new()))
     }
 
     /// The value of a member that is there and not `null`.
@@ -25,7 +21,7 @@ impl<'a> Members<'a> {
 
     /// The members of an object inside.
     pub fn inner(&self, name: &str) -> Self {
-        self.get(name).map(|value| Self::of(value.get())).unwrap_or_default()
+        self.get(name).map_or_else(|| Self(Vec::new()), |value| Self::of(value.get()))
     }
 
     /// A text.
@@ -59,30 +55,6 @@ impl<'a> Members<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Each;
-        impl<'de> Visitor<'de> for Each {
-            type Value = Members<'de>;
-
-            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-                out.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                #[derive(serde::Deserialize)]
-                struct Name<'n>(#[serde(borrow)] Cow<'n, str>);
-                let mut members = Vec::new();
-                while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
-                    members.push((name, value));
-                }
-                Ok(Members(members))
-            }
-        }
-        deserializer.deserialize_map(Each)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -98,7 +70,7 @@ mod tests {
         assert_eq!(members.integer("n"), Some(3));
         assert!(members.get("z").is_none() && Members::of("[]").0.is_empty());
         let mut none = Vec::new();
-        Members::default().write(&[], &mut none).expect("memory");
+        Members(Vec::new()).write(&[], &mut none).expect("memory");
         assert_eq!(none, b"{}");
     }
 }

@@ -193,7 +193,7 @@ impl<'t> Builder<'t> {
         }
         let owned = match self.database.exists() {
             true => schema::owned(self.flavour, &self.database)?,
-            false => schema::usual(),
+            false => schema::usual(self.flavour),
         };
         let stale = match self.target.existing {
             Some(existing) => {

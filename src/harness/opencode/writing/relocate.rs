@@ -227,7 +227,7 @@ impl<'t> Mover<'t> {
         for attachment in &attachments {
             self.ids(line, attachment, splices);
         }
-        let metadata = metadata.map(|metadata| Members::of(metadata.get())).unwrap_or_default();
+        let metadata = metadata.map_or(Members(Vec::new()), |metadata| Members::of(metadata.get()));
         for name in ["sessionId", "parentSessionId"] {
             if let Some(value) = metadata.get(name) {
                 splices.map_string(line, value, |id| ids::valid(id).then(|| ids::moved(self.target, id)));

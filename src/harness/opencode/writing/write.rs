@@ -20,6 +20,7 @@ use super::record::{self, NoteMark, NoteName, Part as Record, Span};
 use super::session::Header;
 use super::store;
 use crate::error::Result;
+use crate::harness::common::arguments;
 use crate::harness::{Target, TranscriptWriter};
 use crate::model::event::{Media, ToolInput};
 use crate::model::tool::{self, ToolName};
@@ -287,7 +288,7 @@ impl<'a> Writer<'a> {
     fn call(&mut self, event: &Called<'_>, in_model: bool) -> Result<()> {
         let (input, wrapped) = calls::object(event.input);
         let own = event.row.and_then(|row| tool::counterpart(TOOLS, row).map(|own| (row, own)));
-        let renamed = own.and_then(|(row, own)| Some((own.native, calls::rename(&input, row, own)?)));
+        let renamed = own.and_then(|(row, own)| Some((own.native, arguments::rename(&input, row, own)?)));
         let (name, input) = match renamed {
             Some((name, input)) => (Cow::Borrowed(name), input),
             None => (names::tool(event.name), input),
@@ -313,7 +314,7 @@ impl<'a> Writer<'a> {
             _ => count.kept(Item::ToolCall),
         }
         let (name, id, now) = (name.into_owned(), self.names.call(event.id), self.now.timestamp_millis());
-        self.waiting += input.get().len();
+        self.waiting += input.len();
         let call = Call { theirs: event.id.to_owned(), id, name, input, is_shell, began: now };
         self.answer(event.step, true, in_model)?.call(call, now);
         Ok(())
