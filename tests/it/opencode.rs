@@ -190,7 +190,7 @@ fn told(machine: &Machine) -> Vec<Item> {
             }
             EventKind::ToolResult { call_id, content, .. } => {
                 for part in &content {
-                    match piece(part, |text| Item::Result { id: call_id.to_string(), text, failed: false }) {
+                    match piece(part, |text| Item::Result { id: call_id.to_string(), text, failed: None }) {
                         image @ Item::Image(_) => images.push(image),
                         result => items.push(result),
                     }
