@@ -168,9 +168,9 @@ impl Transaction {
 
     /// What the tables look like of which this import changes rows in a database.
     pub(super) fn schema(&self, path: &Path) -> Result<Arc<Schema>> {
+        self.dir.make_rows()?;
         let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
         let known = schemas.entry(path.to_owned()).or_insert_with(|| {
-            self.dir.make_rows()?;
             let steps = self.journal.sessions.iter().flat_map(|session| &session.steps);
             let rows = steps.filter(|step| step.path == path).filter_map(|step| match &step.change {
                 Change::Rows(rows) => Some(rows),

@@ -11,6 +11,7 @@ mod import;
 mod kill;
 mod moves;
 mod odd;
+mod opencode;
 mod real;
 #[path = "../support/mod.rs"]
 mod support;

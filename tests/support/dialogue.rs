@@ -104,7 +104,8 @@ fn text_of(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn image(base64: &str) -> Item {
+/// An image by its base64 text.
+pub fn image(base64: &str) -> Item {
     let hash = Sha256::digest(base64.as_bytes());
     Item::Image(hash.iter().map(|byte| format!("{byte:02x}")).collect())
 }

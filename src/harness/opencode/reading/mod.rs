@@ -25,6 +25,9 @@ mod store;
 mod stream;
 mod survey;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
