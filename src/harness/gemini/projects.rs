@@ -142,6 +142,7 @@ impl Project {
     /// The line that says whose the project's directory is. The program finds it by that, and makes
     /// the entry in its registry and the other marker itself when it starts.
     pub fn marker(&self, data: &Path) -> OutLine {
+        // Other sessions of the project would be lost to the program without it.
         let keep_while = Some(self.below(data, "chats"));
         OutLine { path: self.below(data, MARKER), line: self.key(), lock: None, keep_while }
     }
