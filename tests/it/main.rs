@@ -10,6 +10,7 @@ mod import;
 mod kill;
 mod moves;
 mod odd;
+mod places;
 mod real;
 #[path = "../support/mod.rs"]
 mod support;
