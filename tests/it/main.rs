@@ -11,7 +11,11 @@ mod import;
 mod kill;
 mod moves;
 mod odd;
+<<<<<<< HEAD
 mod opencode;
+=======
+mod places;
+>>>>>>> real-oc
 mod real;
 #[path = "../support/mod.rs"]
 mod support;
