@@ -55,12 +55,20 @@ pub fn converted(source: &[Item], target: &[Item]) -> Result<(), Vec<String>> {
     let mut problems = Vec::new();
     let (said, asides) = part(source, |_| false);
     let (got, extras) = part(target, |item| is_retold(item, &said, &asides));
+    let source_steps = steps(&said);
     for aside in &asides {
         let needles = aside.needles();
+        // opencode tells its model the summary first, and then what the compaction had kept of the user.
+        let is_first = |position: usize| {
+            matches!(aside.item, Item::Summary(_))
+                && source_steps
+                    .get(position..aside.position)
+                    .is_some_and(|kept| kept.iter().all(|step| matches!(step, Step::User { .. })))
+        };
         // A program may tell one thing in several messages, such as a command and its output.
         let here: String = extras
             .iter()
-            .filter(|extra| extra.position == aside.position)
+            .filter(|extra| extra.position == aside.position || is_first(extra.position))
             .map(|extra| extra.text.as_str())
             .collect();
         let told = needles.iter().all(|needle| here.contains(needle));
@@ -68,7 +76,7 @@ pub fn converted(source: &[Item], target: &[Item]) -> Result<(), Vec<String>> {
             problems.push(format!("missing: {}", aside.item));
         }
     }
-    let (said, got) = (steps(&said), steps(&got));
+    let (said, got) = (source_steps, steps(&got));
     let mut ids = HashMap::new();
     for i in 0..said.len().max(got.len()) {
         let before = problems.len();
@@ -467,6 +475,17 @@ mod tests {
         assert_eq!(changed(both), Ok(()), "reasoning may stand before the answer, in one text");
         assert_eq!(changed(|items| items.swap(5, 6)), Ok(()), "results of parallel calls have no order");
         assert_eq!(changed(|items| items[7] = Item::User("[the user ran: ls -la /tmp]".into())), Ok(()));
+    }
+
+    #[test]
+    fn a_summary_may_stand_before_what_the_user_said_but_no_answer() {
+        let summary = || Item::Summary(SUMMARY.into());
+        let user = || Item::User("kept".into());
+        let answer = || Item::Assistant("ok".into());
+        assert_eq!(converted(&[user(), summary()], &[summary(), user()]), Ok(()));
+        assert!(converted(&[user(), answer(), summary()], &[summary(), user(), answer()]).is_err());
+        assert!(converted(&[summary(), user()], &[user(), summary()]).is_err(), "nor later");
+        assert!(converted(&[user(), summary()], &[user()]).is_err());
     }
 
     #[test]
