@@ -196,7 +196,9 @@ fn plan(body: &Value, workdir: &Path) -> Answer {
     let (prompt, answers) = prompt(body);
     let text = |text: String| Answer { text, ..Answer::default() };
     if is_aside(body) {
-        let begin: String = prompt.trim_matches('"').chars().take(24).collect();
+        // Kilo asks in the message that also holds the prompts, with numbers.
+        let (_, prompt) = prompt.split_once("oldest to newest:\n1. ").unwrap_or(("", &prompt));
+        let begin: String = prompt.trim().trim_matches('"').chars().take(24).collect();
         return text(format!("About {begin}"));
     }
     if scenario::wants_summary(&prompt) {
