@@ -159,7 +159,7 @@ fn sessions_of_earlier_versions_and_checkpoints_are_read() {
     ");
     let history = r#"[{"role":"user","parts":[{"text":"<session_context>x"},{"text":"hello"}]},
         {"role":"model","parts":[{"text":"hm","thought":true},{"text":"hi"},{"functionCall":{"name":"glob","args":{
-          "a b": "c \\" d"
+          "a b": "c \" d"
         }}}]},
         {"role":"user","parts":[{"functionResponse":{"name":"glob","response":{"output":"x"}}}]}]"#;
     let expected = r#"
