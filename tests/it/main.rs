@@ -11,11 +11,8 @@ mod import;
 mod kill;
 mod moves;
 mod odd;
-<<<<<<< HEAD
 mod opencode;
-=======
 mod places;
->>>>>>> real-oc
 mod real;
 #[path = "../support/mod.rs"]
 mod support;

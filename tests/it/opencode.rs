@@ -178,11 +178,7 @@ fn told(store: &Store, case: &Case) -> Vec<Item> {
                     _ => Some(false),
                 };
                 for part in &content {
-<<<<<<< HEAD
-                    match piece(part, |text| Item::Result { id: call_id.to_string(), text, failed: None }) {
-=======
                     match piece(part, |text| Item::Result { id: call_id.to_string(), text, failed }) {
->>>>>>> oc-read
                         image @ Item::Image(_) => images.push(image),
                         result => items.push(result),
                     }
