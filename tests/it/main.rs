@@ -12,6 +12,7 @@ mod kill;
 mod moves;
 mod odd;
 mod opencode;
+mod places;
 mod real;
 #[path = "../support/mod.rs"]
 mod support;

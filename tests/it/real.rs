@@ -22,7 +22,7 @@ use crate::support::programs::{Claude, Gemini};
 pub const FIRST: &str = "What have we done so far?";
 
 /// What it is resumed with after that.
-const THANKS: [&str; 2] = ["Thank you. What is next?", "Thank you once more."];
+pub const THANKS: [&str; 2] = ["Thank you. What is next?", "Thank you once more."];
 
 /// One test for each pair.
 macro_rules! pairs {

@@ -188,7 +188,12 @@ fn is_retold(item: &Item, said: &[Item], asides: &[Aside]) -> bool {
     let raw = text.trim_start().starts_with('<');
     !raw && !said.contains(item)
         && asides.iter().any(|aside| match &aside.item {
-            Item::Reasoning(thought) => !thought.is_empty() && text.contains(thought.as_str()),
+            // A program may put a thought before the answer, in one text: then the text is an answer.
+            Item::Reasoning(thought) => {
+                let is_answer =
+                    |item: &Item| matches!(item, Item::Assistant(answer) if text.contains(answer));
+                !thought.is_empty() && text.contains(thought.as_str()) && !said.iter().any(is_answer)
+            }
             Item::Summary(_) => text.contains(SUMMARY),
             Item::Note(note) if note.contains("<result>") => {
                 between(note, "<result>", "</result>").iter().all(|result| text.contains(result.trim()))
@@ -455,6 +460,11 @@ mod tests {
         assert_eq!(changed(|_| {}), Ok(()));
         assert_eq!(changed(|items| drop(items.remove(1))), Ok(()), "reasoning may be missing");
         assert_eq!(changed(|items| items[1] = Item::Assistant("[thought] hm".into())), Ok(()));
+        let both = |items: &mut Vec<Item>| {
+            items[1] = Item::Assistant("hmok".into());
+            items.remove(2);
+        };
+        assert_eq!(changed(both), Ok(()), "reasoning may stand before the answer, in one text");
         assert_eq!(changed(|items| items.swap(5, 6)), Ok(()), "results of parallel calls have no order");
         assert_eq!(changed(|items| items[7] = Item::User("[the user ran: ls -la /tmp]".into())), Ok(()));
     }

@@ -270,7 +270,7 @@ impl SessionRow {
                 diffs: json(&self.diffs),
             }),
             cost: self.cost.as_ref(),
-            tokens: self.tokens.iter().any(Option::is_some).then(|| Tokens {
+            tokens: self.tokens.iter().any(Option::is_some).then_some(Tokens {
                 input: input.as_ref(),
                 output: output.as_ref(),
                 reasoning: reasoning.as_ref(),

@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::Deserialize;
 
 use super::super::flavour::Flavour;
-use super::project::Project;
+use super::project::{Project, real};
 use super::store;
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
@@ -34,7 +34,7 @@ pub fn confirm(flavour: &'static Flavour, env: &Env, placed: &[Placed<'_>]) -> R
     }
     let mut projects: BTreeMap<String, PathBuf> = BTreeMap::new();
     for placed in placed {
-        projects.entry(Project::of(flavour, placed.cwd).id).or_insert_with(|| placed.cwd.to_owned());
+        projects.entry(Project::of(flavour, &real(placed.cwd)).id).or_insert_with(|| placed.cwd.to_owned());
     }
     if projects.len() > MOST {
         let (name, count) = (flavour.info.name, projects.len());

@@ -6,7 +6,7 @@ use super::super::flavour::Flavour;
 use super::super::paths::{self, MESSAGES, SESSION, TOOL_OUTPUT};
 use super::children;
 use super::models::{self, Models};
-use super::project::Project;
+use super::project::{Project, real};
 use super::session::Header;
 use super::{ids, schema, store};
 use crate::error::{Error, Kind, Result};
@@ -255,12 +255,12 @@ fn scope(owned: &[(&str, &str)], sessions: &[String]) -> Vec<Scope> {
 
 /// The row of the project, which the program makes itself when it starts there.
 fn project(flavour: &Flavour, target: &Target<'_>) -> SharedRow {
-    let project = Project::of(flavour, target.cwd);
+    let project = Project::of(flavour, &real(target.cwd));
     let began = target.source.created.or(target.source.updated).unwrap_or_default().timestamp_millis();
     let row = Row::new("project")
+        .with("worktree", project.root().to_string_lossy().into_owned())
+        .with("vcs", project.is_repository().then_some("git"))
         .with("id", project.id)
-        .with("worktree", project.worktree.to_string_lossy().into_owned())
-        .with("vcs", project.is_git.then_some("git"))
         .with("time_created", began)
         .with("time_updated", began)
         .with("sandboxes", "[]");

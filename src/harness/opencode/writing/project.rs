@@ -19,10 +19,8 @@ pub const GLOBAL: &str = "global";
 pub struct Project {
     /// Its id.
     pub id: String,
-    /// The root of its working tree; `/` for directories without a repository.
+    /// The root of the directory's working tree; `/` without a repository.
     pub worktree: PathBuf,
-    /// Whether it is a repository.
-    pub is_git: bool,
 }
 
 impl Project {
@@ -31,20 +29,37 @@ impl Project {
         repository(flavour, directory).unwrap_or_else(|| Self {
             id: GLOBAL.to_owned(),
             worktree: directory.ancestors().last().unwrap_or(directory).to_owned(),
-            is_git: false,
         })
     }
 
     /// Where a directory is below the working tree, with `/` between components.
     pub fn path(&self, directory: &Path) -> String {
-        let real = directory.canonicalize();
-        let below = directory
-            .strip_prefix(&self.worktree)
-            .ok()
-            .or_else(|| real.as_deref().ok()?.strip_prefix(&self.worktree).ok());
+        let below = directory.strip_prefix(&self.worktree).ok();
         let names = below.into_iter().flat_map(Path::components);
         names.map(|name| name.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
     }
+
+    /// Whether it is that of a repository.
+    pub fn is_repository(&self) -> bool {
+        self.id != GLOBAL
+    }
+
+    /// The root that is written down for the project: all directories without commits share one.
+    pub fn root(&self) -> &Path {
+        if self.is_repository() {
+            &self.worktree
+        } else {
+            self.worktree.ancestors().last().unwrap_or(&self.worktree)
+        }
+    }
+}
+
+/// A directory as the program writes it down, which asks the system where it is: without symbolic
+/// links.
+pub fn real(directory: &Path) -> PathBuf {
+    // Windows answers in a form that no program shows.
+    let asked = if cfg!(windows) { None } else { directory.canonicalize().ok() };
+    asked.unwrap_or_else(|| directory.to_owned())
 }
 
 /// The project of the repository that a directory is in; `None` where git would find none.
@@ -60,9 +75,8 @@ fn repository(flavour: &Flavour, directory: &Path) -> Option<Project> {
         .or_else(|| of_earlier(flavour, &repository))
         .or_else(|| of_root(&repository))
         .unwrap_or_else(|| GLOBAL.to_owned());
-    let worktree = if id == GLOBAL { worktree.ancestors().last().unwrap_or(worktree) } else { worktree };
     let worktree = worktree.components().collect();
-    Some(Project { id, worktree, is_git: true })
+    Some(Project { id, worktree })
 }
 
 fn of_origin(repository: &Repository) -> Option<String> {

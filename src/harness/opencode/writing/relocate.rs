@@ -17,7 +17,7 @@ use super::super::paths::{self, MESSAGES, SESSION};
 use super::document::Messages;
 use super::members::Members;
 use super::models::{self, Models};
-use super::project::Project;
+use super::project::{Project, real};
 use super::session::Header;
 use super::{ids, store};
 use crate::error::{IoContext, Result};
@@ -90,6 +90,8 @@ struct Mover<'t> {
     flavour: &'static Flavour,
     target: &'t Target<'t>,
     paths: PathMap,
+    /// The directory of the session here.
+    cwd: PathBuf,
     old_id: String,
     new_id: String,
 }
@@ -123,15 +125,16 @@ struct Fields<'a> {
 
 impl<'t> Mover<'t> {
     fn new(flavour: &'static Flavour, target: &'t Target<'t>, file: &FileMeta) -> Self {
+        let cwd = real(target.cwd);
         let mut paths = target.paths.clone();
         if let Some(old) = &target.source.cwd {
             // A relative directory maps nothing below it; the directory itself is compared as a whole.
-            let _ = paths.add(old, &target.cwd.to_string_lossy());
+            let _ = paths.add(old, &cwd.to_string_lossy());
         }
         let mut names = file.path.split('/').rev().skip(1);
         let old_id = names.next().unwrap_or_default().to_owned();
         let new_id = ids::moved(target, &old_id);
-        Self { flavour, target, paths, old_id, new_id }
+        Self { flavour, target, paths, cwd, old_id, new_id }
     }
 
     fn is_copy(&self) -> bool {
@@ -139,7 +142,7 @@ impl<'t> Mover<'t> {
     }
 
     fn stays(&self) -> bool {
-        self.target.source.cwd.as_deref().map(Path::new) == Some(self.target.cwd)
+        self.target.source.cwd.as_deref().map(Path::new) == Some(&*self.cwd)
     }
 
     fn message<'a>(&self, line: &'a [u8], splices: &mut Splices) {
@@ -181,7 +184,7 @@ impl<'t> Mover<'t> {
                 let is_above = crate::place::flavour::Flavour::of(old)
                     .is_some_and(|flavour| flavour.below(cwd, old).is_some());
                 let new = if is_above {
-                    let project = Project::of(self.flavour, self.target.cwd);
+                    let project = Project::of(self.flavour, &self.cwd);
                     project.worktree.to_string_lossy().into_owned()
                 } else {
                     self.path(old)?
@@ -193,7 +196,7 @@ impl<'t> Mover<'t> {
 
     fn path(&self, old: &str) -> Option<String> {
         let new = if self.target.source.cwd.as_deref() == Some(old) {
-            self.target.cwd.to_string_lossy().into_owned()
+            self.cwd.to_string_lossy().into_owned()
         } else {
             self.paths.map(old)?
         };
@@ -305,7 +308,7 @@ fn changes(mover: &Mover<'_>, info: &Members<'_>) -> Vec<Change> {
 
 /// The directory of the session here. A sub-agent may have worked somewhere else than its parent.
 fn directory(mover: &Mover<'_>, info: &Members<'_>) -> PathBuf {
-    let here = mover.target.cwd;
+    let here = &*mover.cwd;
     let old = info.text("directory").unwrap_or_default();
     let Some(other) = mover.path(&old).map(PathBuf::from).filter(|other| other != here && other.is_dir())
     else {

@@ -3,7 +3,7 @@
 use super::super::flavour::Flavour;
 use super::ids;
 use super::models::{self, Model, Models};
-use super::project::Project;
+use super::project::{Project, real};
 use super::record::{Session, SessionFile, SessionModel, Tokens, Updated};
 use crate::error::Result;
 use crate::harness::Target;
@@ -37,7 +37,8 @@ impl Header {
     /// When the user's choice of a model makes no sense.
     pub fn new(flavour: &'static Flavour, target: &Target<'_>, agent: Option<&Agent>) -> Result<Self> {
         let source = target.source;
-        let project = Project::of(flavour, target.cwd);
+        let directory = real(target.cwd);
+        let project = Project::of(flavour, &directory);
         let id = agent.map_or_else(|| target.id.to_owned(), |agent| ids::child(target.id, &agent.id));
         let created = source.created.or(source.updated).unwrap_or_default();
         let title = match agent {
@@ -59,9 +60,9 @@ impl Header {
         let end: String = id.chars().filter(char::is_ascii_alphanumeric).skip(3).take(8).collect();
         Ok(Self {
             parent: agent.map(|_| target.id.to_owned()),
-            directory: target.cwd.to_string_lossy().into_owned(),
+            directory: directory.to_string_lossy().into_owned(),
             worktree: project.worktree.to_string_lossy().into_owned(),
-            path: project.path(target.cwd),
+            path: project.path(&directory),
             project: project.id,
             slug: format!("{slug}-{}", end.to_lowercase()),
             title: title.unwrap_or_else(|| format!("{kind}{}", time::rfc3339(created))),
