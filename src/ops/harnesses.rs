@@ -1,6 +1,6 @@
 //! `harnesses`: what is supported and what is here.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rayon::prelude::*;
@@ -55,18 +55,16 @@ pub fn run(env: &Env) -> Report {
 fn look(env: &Env, harness: &dyn Harness) -> Row {
     let info = harness.info();
     let data_dir = harness.data_dir(env);
+    let found = data_dir.is_dir();
     let mut sessions = 0;
     // A store that cannot be read has no sessions to offer; `list` says why.
     let _ = harness.scan(env, &mut |_| sessions += 1);
     let program = env.find_program(info.program);
-    let version = program.as_ref().and_then(|program| {
-        let output = program::run(env, program, &["--version"], env.home(), "", VERSION_LIMIT).ok()?;
-        version_in(&output.stdout)
-    });
+    let version = program.as_ref().and_then(|program| version(env, program));
     Row {
         id: info.id,
         name: info.name,
-        found: data_dir.is_dir(),
+        found,
         version,
         tested: info.tested,
         data_dir,
@@ -75,6 +73,20 @@ fn look(env: &Env, harness: &dyn Harness) -> Row {
         write: info.write,
         program,
     }
+}
+
+/// What the program says of itself. Some make all their directories before they say it (opencode
+/// 1.18, Kilo 7.7), so it gets others to make them in; what starts the program may need the real ones.
+fn version(env: &Env, program: &Path) -> Option<String> {
+    let ask = |env: &Env| {
+        let output = program::run(env, program, &["--version"], env.home(), "", VERSION_LIMIT).ok()?;
+        version_in(&output.stdout)
+    };
+    let scratch = tempfile::tempdir().ok()?;
+    let elsewhere = ["CONFIG", "DATA", "STATE", "CACHE"]
+        .iter()
+        .fold(env.clone(), |env, name| env.with_var(format!("XDG_{name}_HOME"), scratch.path()));
+    ask(&elsewhere).or_else(|| ask(env))
 }
 
 /// The first word that looks like a version.

@@ -6,6 +6,7 @@
 //! back. Then the names are made durable, and what is no longer needed is removed.
 
 use std::collections::BTreeSet;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::disk;
@@ -63,8 +64,8 @@ pub(super) fn carry_out(
             dir.write(journal)?;
         }
         take_back(dir, journal, &databases, run, &mut carried.saved)?;
+        disk::sync_all(&databases.logs(), &touched(journal))?;
         drop(databases);
-        disk::sync_all(&[], &touched(journal))?;
         journal.state = State::Applied;
         // With nothing to clean up, `done` follows at once.
         let clean = |session: &Session| {
@@ -158,13 +159,17 @@ fn change_lines(
         .collect();
     let mut seen = BTreeSet::new();
     lines.retain(|line| seen.insert(*line));
+    let temp = beside(&shared.path, &journal.id, shared.number, "tmp");
+    if run == Run::Again {
+        // From a removal that was interrupted, also where the line stays now.
+        disk::remove(&temp)?;
+    }
     if lines.is_empty() {
         return Ok(());
     }
     if adds {
         return lines::add(shared, &lines, run == Run::Again);
     }
-    let temp = beside(&shared.path, &journal.id, shared.number, "tmp");
     lines::remove(shared, &lines, &temp, journal.purpose == Purpose::Import)
 }
 
@@ -293,7 +298,10 @@ pub(super) fn touched(journal: &Journal) -> BTreeSet<PathBuf> {
 
 /// The same error for another session.
 pub(super) fn repeat(error: &Error) -> Error {
-    let same = Error::new(error.kind(), error.to_string());
+    let mut same = Error::new(error.kind(), error.to_string());
+    if disk::is_full(error) {
+        same = same.with_source(io::Error::from(ErrorKind::StorageFull));
+    }
     error.hints().iter().fold(same, |same, hint| same.hint(hint))
 }
 

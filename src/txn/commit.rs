@@ -240,16 +240,9 @@ impl Transaction {
 /// Backs up the rows that a session will replace, also where no backup is to be kept: could another
 /// step not be carried out, they are brought back from it.
 fn prepare_rows(step: &mut Step, rows: Rows, bench: &Bench<'_>, keep: bool) -> Result<Rows> {
-    let (dir, name) = if keep { (bench.dir.backups(), "backup") } else { (bench.dir.rows(), "rows") };
-    let end = if keep { "" } else { ".old" };
-    disk::make_dir(&dir).at("make the directory", &dir)?;
-    let name = format!("{name}/{}{end}", step.number);
+    let name = if keep { format!("backup/{}", step.number) } else { format!("rows/{}.old", step.number) };
     step.old = rows::back_up(step, &rows, bench, &bench.dir.document(&name))?;
-    if keep {
-        // Nothing may have been there.
-        disk::remove_if_empty(&dir);
-        step.backup = step.old.as_ref().map(|_| step.number.to_string());
-    }
+    step.backup = step.old.as_ref().filter(|_| keep).map(|_| step.number.to_string());
     let shared = rows::missing(bench.databases, &step.path, rows.shared)?;
     Ok(Rows { before: step.old.as_ref().map(|_| name), shared, ..rows })
 }

@@ -168,9 +168,9 @@ impl Transaction {
 
     /// What the tables look like of which this import changes rows in a database.
     pub(super) fn schema(&self, path: &Path) -> Result<Arc<Schema>> {
+        self.dir.make_rows()?;
         let mut schemas = self.schemas.lock().unwrap_or_else(PoisonError::into_inner);
         let known = schemas.entry(path.to_owned()).or_insert_with(|| {
-            self.dir.make_rows()?;
             let steps = self.journal.sessions.iter().flat_map(|session| &session.steps);
             let rows = steps.filter(|step| step.path == path).filter_map(|step| match &step.change {
                 Change::Rows(rows) => Some(rows),
@@ -294,18 +294,28 @@ fn enter(journal: &mut Journal, plans: Vec<SessionPlan>) -> Result<Vec<Vec<Place
     Ok(places)
 }
 
-/// The scope as a row document has it. Rows in two parts of it would be in there twice.
-fn in_order(mut scope: Vec<Scope>, path: &Path, label: &str) -> Result<Vec<Scope>> {
-    let mut tables = BTreeSet::new();
-    for Scope { table, values, .. } in &mut scope {
-        values.sort();
-        values.dedup();
-        if !tables.insert(table.to_lowercase()) {
-            let message = format!("{label}: the table {table:?} of {} is named twice", path.display());
-            return Err(Error::new(Kind::Unsupported, message));
+/// The scope as a row document has it: every table once, or rows would be in there twice.
+fn in_order(scope: Vec<Scope>, path: &Path, label: &str) -> Result<Vec<Scope>> {
+    let mut ordered: Vec<Scope> = Vec::new();
+    for part in scope {
+        match ordered.iter_mut().find(|known| known.table == part.table) {
+            None => ordered.push(part),
+            Some(known) if known.column == part.column => known.values.extend(part.values),
+            Some(_) => {
+                let message = format!(
+                    "{label}: two columns of the table {:?} of {} cannot both name its rows",
+                    part.table,
+                    path.display()
+                );
+                return Err(Error::new(Kind::Unsupported, message));
+            }
         }
     }
-    Ok(scope)
+    for part in &mut ordered {
+        part.values.sort();
+        part.values.dedup();
+    }
+    Ok(ordered)
 }
 
 fn check_path(path: &Path, label: &str) -> Result<()> {

@@ -288,7 +288,6 @@ fn back_up_rows(
     for session in &journal.sessions {
         for step in &session.steps {
             let Change::Rows(rows @ Rows { before: Some(name), .. }) = &step.change else { continue };
-            dir.make_rows()?;
             let document = dir.document(name);
             if rows::back_up(step, rows, &bench, &document)? != step.old {
                 let message = format!("{}: {} is being written", session.label, step.path.display());

@@ -6,10 +6,13 @@ mod architecture;
 mod chain;
 mod cli;
 mod crash;
+mod gemini;
 mod import;
 mod kill;
 mod moves;
 mod odd;
+mod opencode;
+mod places;
 mod real;
 #[path = "../support/mod.rs"]
 mod support;

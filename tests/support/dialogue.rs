@@ -5,6 +5,7 @@
 
 mod opencode;
 
+use std::collections::HashMap;
 use std::fmt;
 
 use serde_json::Value;
@@ -21,8 +22,8 @@ pub enum Item {
     Reasoning(String),
     /// The assistant called a tool.
     Call { id: String, name: String, args: Value },
-    /// A tool answered.
-    Result { id: String, text: String, failed: bool },
+    /// A tool answered. Whether it failed is `None` where the program does not say so.
+    Result { id: String, text: String, failed: Option<bool> },
     /// An image, from the user or inside the result before it: hash of its base64 text.
     Image(String),
     /// A compaction wrote it in place of what was said before.
@@ -43,11 +44,25 @@ impl fmt::Display for Item {
             Self::Reasoning(text) => write!(f, "reasoning {}", short(text)),
             Self::Call { id, name, args } => write!(f, "call {id} {name} {}", short(&args.to_string())),
             Self::Result { id, text, failed } => {
-                write!(f, "result {id}{} {}", if *failed { " (failed)" } else { "" }, short(text))
+                write!(
+                    f,
+                    "result {id}{} {}",
+                    if *failed == Some(true) { " (failed)" } else { "" },
+                    short(text)
+                )
             }
             Self::Image(hash) => write!(f, "image {}", &hash[..8]),
             Self::Summary(text) => write!(f, "summary {}", short(text)),
             Self::Note(text) => write!(f, "note {}", short(text)),
+        }
+    }
+}
+
+/// Notes which results failed, for programs whose requests do not say it: `outcomes` by call.
+pub fn settle(items: &mut [Item], outcomes: &HashMap<String, Option<bool>>) {
+    for item in items {
+        if let Item::Result { id, failed, .. } = item {
+            *failed = outcomes.get(id).copied().flatten();
         }
     }
 }
@@ -89,7 +104,8 @@ fn text_of(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }
 
-fn image(base64: &str) -> Item {
+/// An image by its base64 text.
+pub fn image(base64: &str) -> Item {
     let hash = Sha256::digest(base64.as_bytes());
     Item::Image(hash.iter().map(|byte| format!("{byte:02x}")).collect())
 }
@@ -121,7 +137,7 @@ fn claude(body: &Value) -> Vec<Item> {
                     let (text, images) = content(&block["content"]);
                     let (text, said) = split_reminders(&text);
                     later.extend(said);
-                    let failed = block["is_error"] == true;
+                    let failed = Some(block["is_error"] == true);
                     items.push(Item::Result { id: text_of(&block["tool_use_id"]), text, failed });
                     items.extend(images);
                 }
@@ -226,7 +242,7 @@ fn codex(body: &Value) -> Vec<Item> {
             }),
             "function_call_output" | "custom_tool_call_output" => {
                 let (text, images) = content(&item["output"]);
-                let failed = looks_failed(&text);
+                let failed = Some(looks_failed(&text));
                 items.push(Item::Result { id: text_of(&item["call_id"]), text, failed });
                 items.extend(images);
             }
@@ -333,7 +349,7 @@ fn gemini_result(result: &Value) -> Item {
         }
         (error, _) => (true, text(error)),
     };
-    Item::Result { id: text_of(&result["id"]), text, failed }
+    Item::Result { id: text_of(&result["id"]), text, failed: Some(failed) }
 }
 
 /// A text of a turn of the user; `None` is the program's own context.
@@ -343,7 +359,7 @@ fn gemini_user(text: &str) -> Option<Item> {
         None
     } else if begins(&["<state_snapshot>"]) {
         Some(Item::Summary(text.to_owned()))
-    } else if begins(&["I ran the following shell command:"]) {
+    } else if begins(&["I ran the following shell command:", "[Request interrupted by user"]) {
         Some(Item::Note(text.to_owned()))
     } else {
         Some(Item::User(text.to_owned()))

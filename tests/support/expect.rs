@@ -38,7 +38,7 @@ fn difference(expected: Option<&Item>, found: Option<&Item>) -> String {
 /// A large result names the file that holds all of it, which is somewhere else on each machine.
 fn without_store_paths(item: &Item) -> Item {
     let Item::Result { id, text, failed } = item else { return item.clone() };
-    let stores = ["/tool-results/", "/tool-outputs/"];
+    let stores = ["/tool-results/", "/tool-outputs/", "/tool-output/"];
     let name = |word| stores.iter().find_map(|store| str::rsplit_once(word, *store)).map(|(_, name)| name);
     let words = text.split(' ').map(|word| name(word).unwrap_or(word));
     Item::Result { id: id.clone(), text: words.collect::<Vec<_>>().join(" "), failed: *failed }
@@ -118,6 +118,13 @@ impl Aside {
         }
     }
 
+    /// What stands between its outermost marks, when that is a line of JSON.
+    fn inside(&self) -> Option<&str> {
+        let (_, rest) = self.text.split_once('>')?;
+        let (inside, _) = rest.rsplit_once('<')?;
+        Some(inside.trim()).filter(|inside| inside.starts_with('{'))
+    }
+
     /// Its lines without the marks of its program.
     fn lines(&self) -> impl Iterator<Item = &str> {
         let marks = |c| c == '\n' || c == '<' || c == '>';
@@ -181,13 +188,27 @@ fn is_retold(item: &Item, said: &[Item], asides: &[Aside]) -> bool {
     let raw = text.trim_start().starts_with('<');
     !raw && !said.contains(item)
         && asides.iter().any(|aside| match &aside.item {
-            Item::Reasoning(thought) => !thought.is_empty() && text.contains(thought.as_str()),
+            // A program may put a thought before the answer, in one text: then the text is an answer.
+            Item::Reasoning(thought) => {
+                let is_answer =
+                    |item: &Item| matches!(item, Item::Assistant(answer) if text.contains(answer));
+                !thought.is_empty() && text.contains(thought.as_str()) && !said.iter().any(is_answer)
+            }
             Item::Summary(_) => text.contains(SUMMARY),
             Item::Note(note) if note.contains("<result>") => {
                 between(note, "<result>", "</result>").iter().all(|result| text.contains(result.trim()))
             }
-            _ => aside.lines().any(|line| text.contains(line)),
+            Item::Note(note) if is_interruption(note) => is_interruption(text),
+            _ => {
+                aside.lines().any(|line| text.contains(line))
+                    || aside.inside().is_some_and(|all| text.contains(all))
+            }
         })
+}
+
+/// Whether a note says that the user stopped the model. Each program has words of its own for that.
+fn is_interruption(note: &str) -> bool {
+    ["[Request interrupted by user", "<turn_aborted>"].iter().any(|mark| note.trim_start().starts_with(mark))
 }
 
 /// Neighbours of one kind.
@@ -203,7 +224,8 @@ enum Step {
 struct Outcome {
     id: String,
     text: String,
-    failed: bool,
+    /// `None`: the program does not say.
+    failed: Option<bool>,
     images: Vec<String>,
 }
 
@@ -317,7 +339,7 @@ fn compare_texts(texts: &[String], got: &[String], asides: &[Aside], problems: &
 
 /// Tools that are the same in both programs.
 fn is_same_tool(name: &str, got: &str) -> bool {
-    const SHELLS: &[&str] = &["Bash", "exec_command", "shell_command", "shell", "run_shell_command"];
+    const SHELLS: &[&str] = &["Bash", "exec_command", "shell_command", "shell", "run_shell_command", "bash"];
     name == got || got.ends_with(name) || (SHELLS.contains(&name) && SHELLS.contains(&got))
 }
 
@@ -347,8 +369,14 @@ impl Outcome {
                 self.images, got.images
             ));
         }
-        if self.failed != got.failed {
-            let state = |failed| if failed { "failed" } else { "went well" };
+        // opencode calls a command that ended with an error code completed, and tells its model nothing
+        // of the code: a target that does says nothing wrong.
+        if self.failed.is_some() && self.failed != got.failed {
+            let state = |failed| match failed {
+                Some(true) => "failed",
+                Some(false) => "went well",
+                None => "did not say",
+            };
             problems.push(format!(
                 "the call {id} {}, the target says it {}",
                 state(self.failed),
@@ -370,6 +398,10 @@ impl Outcome {
         }
         if let Some((_, output)) = self.text.split_once("<untrusted_context>\nOutput: ") {
             return output.lines().filter(|line| !is_by_gemini(line)).collect();
+        }
+        // opencode keeps the end of a long output, and says where the rest is: a target may have it all.
+        if let Some(rest) = self.text.strip_prefix("...output truncated...\n\nFull output saved to: ") {
+            return vec![rest.split_once('\n').map_or("", |(_, output)| output).trim()];
         }
         let wrapped = self.text.starts_with("Chunk ID: ") || self.text.starts_with("Exit code: ");
         let output = if wrapped { self.text.split_once("Output:\n") } else { None };
@@ -399,7 +431,7 @@ mod tests {
     }
 
     fn result(id: &str, text: &str, failed: bool) -> Item {
-        Item::Result { id: id.into(), text: text.into(), failed }
+        Item::Result { id: id.into(), text: text.into(), failed: Some(failed) }
     }
 
     fn source() -> Vec<Item> {
@@ -428,8 +460,44 @@ mod tests {
         assert_eq!(changed(|_| {}), Ok(()));
         assert_eq!(changed(|items| drop(items.remove(1))), Ok(()), "reasoning may be missing");
         assert_eq!(changed(|items| items[1] = Item::Assistant("[thought] hm".into())), Ok(()));
+        let both = |items: &mut Vec<Item>| {
+            items[1] = Item::Assistant("hmok".into());
+            items.remove(2);
+        };
+        assert_eq!(changed(both), Ok(()), "reasoning may stand before the answer, in one text");
         assert_eq!(changed(|items| items.swap(5, 6)), Ok(()), "results of parallel calls have no order");
         assert_eq!(changed(|items| items[7] = Item::User("[the user ran: ls -la /tmp]".into())), Ok(()));
+    }
+
+    #[test]
+    fn an_interruption_may_be_worded_otherwise() {
+        let said = |item| [Item::User("do it".into()), item, Item::User("go on".into())];
+        let source = said(Item::Note("<turn_aborted>on purpose</turn_aborted>".into()));
+        assert_eq!(converted(&source, &said(Item::User("[Request interrupted by user]".into()))), Ok(()));
+        assert!(converted(&source, &said(Item::User("[Tool failed]".into()))).is_err());
+        let never = [Item::User("do it".into()), Item::User("go on".into())];
+        assert!(converted(&never, &said(Item::User("[Request interrupted by user]".into()))).is_err());
+    }
+
+    #[test]
+    fn a_source_that_does_not_say_what_failed_leaves_it_open() {
+        let said = |failed| {
+            let result = Item::Result { id: "a".into(), text: "one".into(), failed };
+            [Item::User("do it".into()), call("a", "echo one"), result]
+        };
+        for failed in [Some(true), Some(false), None] {
+            assert_eq!(converted(&said(None), &said(failed)), Ok(()));
+        }
+        assert!(converted(&said(Some(true)), &said(Some(false))).is_err());
+    }
+
+    #[test]
+    fn the_end_of_a_long_output_must_be_there() {
+        let said = |text: &str| [call("a", "ls"), result("a", text, false)];
+        let source =
+            said("...output truncated...\n\nFull output saved to: /x/tool-output/tool_1\n\nlast\nlines");
+        assert_eq!(converted(&source, &said("first\nlast\nlines\n")), Ok(()));
+        assert!(converted(&source, &said("first\nlast\n")).is_err());
     }
 
     #[test]
@@ -446,6 +514,9 @@ mod tests {
             ("another command", |items| items[3] = call("a", "echo three")),
             ("lost error", |items| items[6] = result("b", "Exit code 2\ntwo", false)),
             ("invented error", |items| items[5] = result("a", "one", true)),
+            ("error left open", |items| {
+                items[6] = Item::Result { id: "b".into(), text: "Exit code 2\ntwo".into(), failed: None };
+            }),
             ("cut result", |items| items[6] = result("b", "Exit code 2", true)),
             ("swapped results", |items| {
                 items[5] = result("b", "one", false);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::programs::{Home, last_lines, path_with_programs, run};
+use super::programs::{Home, KILO, OPENCODE, last_lines, path_with_programs, quiet, run};
 
 /// holdall in a home.
 pub struct Holdall<'a> {
@@ -35,6 +35,9 @@ impl<'a> Holdall<'a> {
         let mut command = self.home.command(Path::new(env!("CARGO_BIN_EXE_holdall")), &self.cwd);
         // Nothing listens at the provider's address; holdall asks only what needs no model.
         command.env("FAKE_KEY", "dummy-key").arg("--json").args(args);
+        for (name, value) in quiet(&OPENCODE).chain(quiet(&KILO)) {
+            command.env(name, value);
+        }
         if self.programs {
             command.env("PATH", path_with_programs());
         } else {

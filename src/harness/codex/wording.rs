@@ -13,10 +13,10 @@ pub fn mark(content: &[Part<'_>], status: ToolStatus, exit_code: Option<i32>) ->
     });
     match (status, exit_code, text.unwrap_or_default()) {
         (ToolStatus::Ok, ..) => None,
-        (ToolStatus::Interrupted, _, text) => text.trim().is_empty().then(|| "aborted by user".to_owned()),
-        (ToolStatus::Error, _, text) if status::shows_failure(text) => None,
-        (ToolStatus::Error, Some(code), _) if code != 0 => Some(format!("Exit code: {code}\n")),
-        (ToolStatus::Error, ..) => Some("Error: ".to_owned()),
+        (ToolStatus::Interrupted, _, text) if text.trim().is_empty() => Some("aborted by user".to_owned()),
+        (_, _, text) if status::shows_failure(text) => None,
+        (_, Some(code), _) if code != 0 => Some(format!("Exit code: {code}\n")),
+        _ => Some("Error: ".to_owned()),
     }
 }
 

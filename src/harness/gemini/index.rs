@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use super::record::{self, Deed, Element, Field};
+use super::record::{self, Deed, Element, Field, Speaker};
 use super::walk::{Trouble, Walk, Walker};
 use crate::error::{IoContext, Result};
 use crate::model::ReadSeek;
@@ -183,7 +183,9 @@ fn document(input: impl Read) -> Walk<Option<Index>> {
     if index.text("sessionId").is_some() {
         index.form = Form::Object;
         index.live = messages.unwrap_or_default();
-    } else if let Some(history) = history {
+    } else if let Some(history) =
+        history.filter(|history| history.iter().all(|content| content.speaker != Speaker::Program))
+    {
         index.form = Form::Checkpoint;
         index.live = history;
     } else {

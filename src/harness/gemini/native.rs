@@ -194,7 +194,11 @@ pub fn text<'a>(value: Any<'a>) -> Option<Cow<'a, str>> {
     if !value.starts_with('"') {
         return None;
     }
-    serde_json::from_str::<Text<'a>>(value).ok().map(|text| text.0)
+    match serde_json::from_str::<Text<'a>>(value) {
+        Ok(text) => Some(text.0),
+        // Half a character: what is only passed over is not looked at so closely.
+        Err(_) => serde_json::from_slice(&repair(value.as_bytes())?).ok().map(Cow::Owned),
+    }
 }
 
 /// The value as an object, if it is one.

@@ -65,12 +65,23 @@ fn said(reader: &mut Reader<'_>, parts: &[&Part<'_>]) -> Result<()> {
     }
     own.retain(|part| !matches!(part, Content::Text(text) if text.is_empty()));
     if let [Content::Text(text)] = own.as_slice()
-        && let Some((command, output)) = text::user_shell(text)
+        && let Some((kind, text)) = note(text)
     {
-        let text = format!("$ {command}\n{output}");
-        return reader.deliver(EventKind::Note { kind: NoteKind::UserShell, text: text.into() });
+        return reader.deliver(EventKind::Note { kind, text: text.into() });
     }
     if own.is_empty() { Ok(()) } else { reader.deliver(EventKind::User { content: own }) }
+}
+
+/// What the user did outside the dialogue, in the words that the model is told it in.
+fn note(text: &str) -> Option<(NoteKind, String)> {
+    if text == text::INTERRUPTED {
+        return Some((NoteKind::Interrupted, text.to_owned()));
+    }
+    if let Some(report) = text::report(text) {
+        return Some((NoteKind::TaskReport, report.to_owned()));
+    }
+    let (command, output) = text::user_shell(text)?;
+    Some((NoteKind::UserShell, format!("$ {command}\n{output}")))
 }
 
 /// A message of the model: what it thought, said and called, with the results in the same record.

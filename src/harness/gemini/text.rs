@@ -102,6 +102,22 @@ pub fn exit_code(output: &str) -> Option<i32> {
     line.trim().parse().ok()
 }
 
+/// What the model is told when the user stopped it: the program itself tells it nothing.
+pub const INTERRUPTED: &str = "[Request interrupted by user]";
+
+const REPORT: &str = "<task-report>\n";
+const REPORT_END: &str = "\n</task-report>";
+
+/// What the model is told of a task in the background that reports: Gemini CLI has none of its own.
+pub fn told_report(text: &str) -> String {
+    format!("{REPORT}{text}{REPORT_END}")
+}
+
+/// The report in what the model was told.
+pub fn report(text: &str) -> Option<&str> {
+    text.strip_prefix(REPORT)?.strip_suffix(REPORT_END)
+}
+
 /// A command that the user ran by hand (`!cmd`), as the program tells its model: the command and
 /// what it printed.
 pub fn user_shell(text: &str) -> Option<(String, String)> {

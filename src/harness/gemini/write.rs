@@ -312,8 +312,8 @@ impl<'a> Writer<'a> {
                 }
                 None => self.say_text(text),
             },
-            NoteKind::Interrupted => self.say_text("[Request interrupted by user]"),
-            NoteKind::TaskReport => self.say_text(text),
+            NoteKind::Interrupted => self.say_text(text::INTERRUPTED),
+            NoteKind::TaskReport => self.say_text(&text::told_report(text)),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What differs between opencode and the programs that are built on it.
 
+use std::ops::RangeInclusive;
+
 use crate::harness::Info;
 
 /// One program of the family.
@@ -17,6 +19,8 @@ pub struct Flavour {
     pub config: &'static str,
     /// The agent that it starts sessions with.
     pub agent: &'static str,
+    /// The major versions whose sessions have the form that is read here.
+    pub majors: RangeInclusive<u32>,
 }
 
 /// opencode, by Anomaly.
@@ -35,6 +39,7 @@ pub static OPENCODE: Flavour = Flavour {
     variables: "OPENCODE_",
     config: "opencode",
     agent: "build",
+    majors: 0..=1,
 };
 
 /// Kilo, built on opencode.
@@ -53,4 +58,5 @@ pub static KILO: Flavour = Flavour {
     variables: "KILO_",
     config: "kilo",
     agent: "code",
+    majors: 7..=7,
 };

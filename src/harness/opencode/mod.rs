@@ -51,8 +51,8 @@ impl Harness for Opencode {
         reading::scan(self.0, env, found)
     }
 
-    fn in_file(&self, env: &Env, path: &Path) -> Result<Option<Found>> {
-        reading::in_file(self.0, env, path)
+    fn in_file(&self, _env: &Env, path: &Path) -> Result<Option<Found>> {
+        reading::in_file(self.0, path)
     }
 
     fn may_be_in(&self, found: &Found, dir: &Path) -> bool {
@@ -60,8 +60,8 @@ impl Harness for Opencode {
         cwd.is_none_or(|cwd| Path::new(cwd).starts_with(dir))
     }
 
-    fn head(&self, _env: &Env, found: &Found) -> Result<Option<Head>> {
-        reading::head(self.0, found)
+    fn head(&self, env: &Env, found: &Found) -> Result<Option<Head>> {
+        reading::head(self.0, env, found)
     }
 
     fn open(&self, env: &Env, found: &Found) -> Result<NativeSession> {

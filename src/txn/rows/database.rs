@@ -71,6 +71,18 @@ impl Databases {
         Ok(database)
     }
 
+    /// The logs that hold what was committed, until SQLite brings it into the databases: what they
+    /// hold is durable once they are synced. The databases themselves must not be opened beside
+    /// SQLite, whose locks would go with that.
+    pub(in crate::txn) fn logs(&self) -> Vec<PathBuf> {
+        let log = |path: &PathBuf| {
+            let mut name = path.clone().into_os_string();
+            name.push("-wal");
+            PathBuf::from(name)
+        };
+        self.open.borrow().keys().map(log).filter(|log| log.is_file()).collect()
+    }
+
     /// Fails at once where a session before has waited in vain, else remembers when `work` has.
     ///
     /// # Errors
@@ -124,8 +136,12 @@ fn settle(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.execute_batch(
         "PRAGMA trusted_schema = off; PRAGMA cell_size_check = on; PRAGMA foreign_keys = off;
-         PRAGMA fullfsync = on; PRAGMA synchronous = full",
-    )
+         PRAGMA fullfsync = on; PRAGMA checkpoint_fullfsync = on",
+    )?;
+    // With a write-ahead log, one sync makes the transactions of all sessions durable.
+    let mode: String = connection.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    let synchronous = if mode == "wal" { "normal" } else { "full" };
+    connection.pragma_update(None, "synchronous", synchronous)
 }
 
 fn read_only(path: &Path) -> Error {

@@ -5,8 +5,9 @@
 //! somebody has gone on since, they are neither, but some of the new ones are among them.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::hash::{DefaultHasher, Hasher};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
@@ -19,7 +20,8 @@ use crate::txn::disk;
 use crate::txn::journal::{Content, Rows, Step};
 use crate::txn::step::Bench;
 
-/// Writes what is there now into the new document `to`, durable once it is synced.
+/// Writes what is there now into the new document `to`, durable once it is synced. Where nothing is
+/// there, there is no document, and no directory is made for it.
 ///
 /// # Errors
 /// When the database cannot be read, or the disk refuses; there is no document then.
@@ -29,16 +31,37 @@ pub(in crate::txn) fn back_up(
     bench: &Bench<'_>,
     to: &Path,
 ) -> Result<Option<Content>> {
-    let written = disk::create(to).at("write", to).and_then(|file| {
-        let mut out = io::BufWriter::with_capacity(64 << 10, file);
-        let content = document::now(bench.databases, &step.path, &rows.scope, &mut out)?;
-        out.flush().at("write", to)?;
-        Ok(content)
-    });
-    if !matches!(written, Ok(Some(_))) {
+    let mut out = NewFile { path: to, file: None };
+    let written = document::now(bench.databases, &step.path, &rows.scope, &mut out);
+    let made = out.file.is_some();
+    let written = written.and_then(|content| out.flush().at("write", to).map(|()| content));
+    if written.is_err() && made {
         disk::remove(to)?;
     }
     written
+}
+
+/// A file that is made when there is something to write.
+struct NewFile<'a> {
+    path: &'a Path,
+    file: Option<BufWriter<File>>,
+}
+
+impl Write for NewFile<'_> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        if let Some(file) = &mut self.file {
+            return file.write(buffer);
+        }
+        if let Some(dir) = self.path.parent() {
+            disk::make_dir(dir).at("make the directory", dir)?;
+        }
+        let file = disk::create(self.path).at("write", self.path)?;
+        self.file.insert(BufWriter::with_capacity(64 << 10, file)).write(buffer)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), Write::flush)
+    }
 }
 
 /// Whether the step was carried out.
@@ -120,7 +143,7 @@ pub(in crate::txn) fn back(
     if now != step.old {
         if now.is_some() && now != step.new {
             let copy = save()?;
-            let mut out = io::BufWriter::new(disk::create(&copy).at("write", &copy)?);
+            let mut out = BufWriter::new(disk::create(&copy).at("write", &copy)?);
             document::write(&transaction, &database.schema, &rows.scope, &mut out)?;
             out.into_inner()
                 .map_err(io::IntoInnerError::into_error)

@@ -16,6 +16,7 @@ enum Wish {
     Replace(u8),
     Remove(u8),
     Line(u8, u8),
+    Rows(u8),
 }
 
 fn wishes() -> impl Strategy<Value = Vec<Vec<Wish>>> {
@@ -24,11 +25,12 @@ fn wishes() -> impl Strategy<Value = Vec<Vec<Wish>>> {
         any::<u8>().prop_map(Wish::Replace),
         any::<u8>().prop_map(Wish::Remove),
         (0_u8..3, 0_u8..6).prop_map(|(file, line)| Wish::Line(file, line)),
+        (0_u8..4).prop_map(Wish::Rows),
     ];
     proptest::collection::vec(proptest::collection::vec(wish, 0..5), 0..5)
 }
 
-fn plans(machine: &Machine, wishes: &[Vec<Wish>]) -> Vec<SessionPlan> {
+fn plans(machine: &Machine, database: &Path, wishes: &[Vec<Wish>]) -> Vec<SessionPlan> {
     let action = |wish: &Wish| match wish {
         Wish::Create(n) => create(machine.path(&name(*n))),
         Wish::Replace(n) => replace(machine.path(&name(*n))),
@@ -36,6 +38,7 @@ fn plans(machine: &Machine, wishes: &[Vec<Wish>]) -> Vec<SessionPlan> {
         Wish::Line(file, text) => {
             line(machine.path(&format!("i/index{file}")), &"line".repeat(1 + usize::from(*text)))
         }
+        Wish::Rows(n) => rows::rows(database.to_owned(), &format!("s{n}"), "new"),
     };
     wishes.iter().enumerate().map(|(n, wishes)| plan(&format!("x:{n}"), wishes.iter().map(action))).collect()
 }
@@ -50,6 +53,9 @@ fn expected(
     let mut files = texts(before);
     for (plan, _) in plans.iter().zip(done).filter(|(_, done)| **done) {
         for (number, action) in plan.actions.iter().enumerate() {
+            if matches!(action, Action::Rows { .. }) {
+                continue;
+            }
             let path = action.path().strip_prefix(machine.home.path()).unwrap().to_owned();
             match action {
                 Action::Create { .. } | Action::Replace { .. } => {
@@ -70,11 +76,31 @@ fn expected(
                     text.push('\n');
                     files.entry(path.with_extension("lock")).or_default();
                 }
-                Action::Rows { .. } => unreachable!("no wish makes one"),
+                Action::Rows { .. } => {}
             }
         }
     }
     files
+}
+
+/// The rows of each session with the name of whoever brought it, from those of before.
+fn expected_rows(before: &[String], plans: &[SessionPlan], done: &[bool]) -> Vec<String> {
+    let mut rows = before.to_vec();
+    for (plan, _) in plans.iter().zip(done).filter(|(_, done)| **done) {
+        for action in &plan.actions {
+            let Action::Rows { scope, .. } = action else { continue };
+            let id = format!("{:?}", scope[0].values[0]);
+            rows.retain(|row| !row.contains(&id) || row.starts_with("session_share"));
+            rows.retain(|row| row != r#"project: "new", "/new""#);
+            rows.push(r#"project: "new", "/new""#.to_owned());
+            rows.push(format!("session: {id}, \"new\", {:?}, Real(0.0), Integer(7), Real(0.1)", plan.label));
+            rows.push(format!("todo: {id}, Integer(3), Null"));
+            let bare = &scope[0].values[0];
+            rows.extend((0..2).map(|n| format!("message: \"m.{bare}.00{n}\", {id}, \"{n}\\n\u{1f680}\\0\"")));
+        }
+    }
+    rows.sort();
+    rows
 }
 
 fn texts(snapshot: &Snapshot) -> BTreeMap<PathBuf, String> {
@@ -102,15 +128,20 @@ proptest! {
         for (n, text) in indices.iter().enumerate() {
             machine.old(&format!("i/index{n}"), text);
         }
-        let mut history = vec![machine.snapshot()];
+        let store = Machine::new();
+        let database = rows::database(&store);
+        let mut history = vec![(machine.snapshot(), rows::dump(&database))];
         for (id, wishes) in [("A", &wishes), ("B", &again), ("C", &wishes)] {
             let before = machine.snapshot();
-            let plans = plans(&machine, wishes);
+            let rows_before = rows::dump(&database);
+            let plans = plans(&machine, &database, wishes);
             let done = applied(&machine.import(id, plans.clone()));
             let after = machine.snapshot();
             prop_assert_eq!(texts(&after), expected(&machine, &before, &plans, &done));
+            let rows_after = rows::dump(&database);
+            prop_assert_eq!(&rows_after, &expected_rows(&rows_before, &plans, &done));
             if done.contains(&true) {
-                history.push(after);
+                history.push((after, rows_after));
             } else {
                 prop_assert_eq!(&before, &after, "an import without sessions changes nothing");
             }
@@ -118,7 +149,7 @@ proptest! {
         while history.len() > 1 {
             history.pop();
             super::super::undo(machine.state.path(), None, false).unwrap();
-            prop_assert_eq!(&machine.snapshot(), history.last().unwrap());
+            prop_assert_eq!(&(machine.snapshot(), rows::dump(&database)), history.last().unwrap());
         }
         prop_assert!(machine.recover().is_empty());
     }

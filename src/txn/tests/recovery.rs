@@ -30,8 +30,18 @@ impl Progress for CrashAfter {
 }
 
 fn crash(machine: &Machine, plans: &[SessionPlan], sessions: usize) {
+    crash_with(machine, plans, sessions, |transaction| stage_all(transaction, plans));
+}
+
+/// Crashes when so many sessions are in place.
+pub(super) fn crash_with(
+    machine: &Machine,
+    plans: &[SessionPlan],
+    sessions: usize,
+    stage: impl FnOnce(&Transaction),
+) {
     let transaction = machine.begin("A", plans.to_vec()).unwrap();
-    stage_all(&transaction, plans);
+    stage(&transaction);
     let progress = CrashAfter { sessions, seen: AtomicUsize::new(NOT_YET) };
     let crashed = catch_unwind(AssertUnwindSafe(|| transaction.commit(&progress).map(|_| ())));
     assert!(crashed.is_err());

@@ -1,7 +1,10 @@
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
+use super::import::AtBegin;
+use super::recovery::crash_with;
 use super::*;
+use crate::error::Kind;
 use crate::model::rows::{Cell, Row, Scope, SharedRow};
 
 /// Tables as a program might have them: keys, foreign keys that cascade, defaults, an index or two.
@@ -179,5 +182,497 @@ fn a_replaced_session_comes_back() {
     let backup = committed.backup_dir.unwrap().join("0");
     assert_eq!(backup.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     machine.undo("A").unwrap();
+    assert_eq!(dump(&path), before);
+}
+
+/// Executes statements as the program would.
+fn execute(path: &Path, sql: &str) {
+    open(path).execute_batch(sql).unwrap();
+}
+
+/// A plan for some sessions, their labels `x:<id>`.
+fn plans(path: &Path, sessions: &[&str]) -> Vec<SessionPlan> {
+    sessions.iter().map(|id| plan(&format!("x:{id}"), [rows(path.to_owned(), id, "new")])).collect()
+}
+
+fn stage_sessions(transaction: &Transaction, sessions: &[&str], title: &str) {
+    for (number, id) in sessions.iter().enumerate() {
+        stage_rows(transaction, number, 0, &document(id, "new", title, 3)).unwrap();
+    }
+}
+
+#[test]
+fn a_locked_database_is_waited_for_and_then_refused() {
+    // In WAL mode the rows can still be read while somebody writes.
+    for lock in ["BEGIN IMMEDIATE", "PRAGMA locking_mode = exclusive; BEGIN EXCLUSIVE"] {
+        let machine = Machine::new();
+        let path = database(&machine);
+        let before = dump(&path);
+        let sessions = ["s1", "s2", "s3"];
+        let program = open(&path);
+        program.execute_batch(lock).unwrap();
+        program.execute_batch("UPDATE account SET token = 'new'").unwrap();
+        let start = std::time::Instant::now();
+        let transaction = machine.begin("A", plans(&path, &sessions)).unwrap();
+        let staged: Vec<_> = sessions
+            .iter()
+            .enumerate()
+            .map(|(n, id)| stage_rows(&transaction, n, 0, &document(id, "new", "t", 3)))
+            .collect();
+        let errors = if staged.iter().all(Result::is_ok) {
+            let committed = transaction.commit(&Silent).unwrap();
+            (0..3).map(|session| carry::repeat(failure(&committed, session))).collect()
+        } else {
+            drop(transaction);
+            staged.into_iter().map(Result::unwrap_err).collect::<Vec<_>>()
+        };
+        for error in errors {
+            assert_eq!(error.kind(), Kind::Busy);
+            assert!(
+                error.to_string().contains("store.db") && error.hints()[0].contains("try again"),
+                "{error}"
+            );
+        }
+        assert!(start.elapsed() < Duration::from_millis(8_500), "{:?}: each one waited", start.elapsed());
+        program.execute_batch("ROLLBACK").unwrap();
+        drop(program);
+        assert_eq!(dump(&path), before);
+        assert_eq!(machine.state_files(), ["lock"]);
+    }
+}
+
+#[test]
+fn a_database_that_is_let_go_in_time_gets_its_rows() {
+    let machine = Machine::new();
+    let path = database(&machine);
+    let transaction = machine.begin("A", plans(&path, &["s1"])).unwrap();
+    stage_sessions(&transaction, &["s1"], "t");
+    let program = open(&path);
+    program.execute_batch("BEGIN IMMEDIATE; UPDATE account SET token = 'new'").unwrap();
+    let working = std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(700));
+        program.execute_batch("COMMIT").unwrap();
+    });
+    assert_eq!(applied(&transaction.commit(&Silent).unwrap()), [true]);
+    working.join().unwrap();
+    assert!(dump(&path).contains(&"account: \"me\", \"new\"".to_owned()));
+}
+
+#[test]
+fn the_programs_can_read_and_write_meanwhile() {
+    for mode in ["wal", "delete"] {
+        let machine = Machine::new();
+        let path = database(&machine);
+        execute(&path, &format!("PRAGMA journal_mode = {mode}"));
+        let reader = open(&path);
+        let titles =
+            || reader.query_row("SELECT count(*) FROM session", [], |row| row.get::<_, u32>(0)).unwrap();
+        let transaction = machine.begin("A", plans(&path, &["s1", "s2"])).unwrap();
+        stage_sessions(&transaction, &["s1", "s2"], "t");
+        assert_eq!(titles(), 1);
+        let write = || execute(&path, "INSERT INTO account VALUES ('you', '')");
+        assert_eq!(applied(&transaction.commit(&AtBegin("putting", &write)).unwrap()), [true, true]);
+        assert_eq!(titles(), 3);
+        machine.undo("A").unwrap();
+        assert_eq!(titles(), 1);
+        let now: String = reader.query_row("PRAGMA journal_mode", [], |row| row.get(0)).unwrap();
+        assert_eq!(now, mode);
+    }
+}
+
+#[test]
+fn a_session_that_changes_meanwhile_is_left_alone() {
+    let change = "UPDATE session SET title = 'continued' WHERE id = 's0'";
+    for sessions in [["s0", "s1"], ["s1", "s0"]] {
+        let machine = Machine::new();
+        let path = database(&machine);
+        let transaction = machine.begin("A", plans(&path, &sessions)).unwrap();
+        stage_sessions(&transaction, &sessions, "t");
+        let committed = transaction.commit(&AtBegin("putting", &|| execute(&path, change))).unwrap();
+        let place = sessions.iter().position(|id| *id == "s0").unwrap();
+        assert_eq!(failure(&committed, place).kind(), Kind::Conflict);
+        assert_eq!(applied(&committed).iter().filter(|done| **done).count(), 1);
+        let now = dump(&path);
+        assert!(
+            now.iter().any(|row| row.contains("continued")) && now.iter().any(|row| row.contains("hello"))
+        );
+        machine.undo("A").unwrap();
+        execute(&path, "UPDATE session SET title = 'there before' WHERE id = 's0'");
+        let fresh = Machine::new();
+        assert_eq!(dump(&path), dump(&database(&fresh)));
+    }
+}
+
+#[test]
+fn what_is_no_database_of_the_program_is_refused() {
+    type Damage = fn(&Path);
+    let cases: [(&str, Kind, Damage); 8] = [
+        ("no database", Kind::Conflict, |path| fs::remove_file(path).unwrap()),
+        ("no database", Kind::Conflict, |path| {
+            fs::remove_file(path).unwrap();
+            fs::create_dir(path).unwrap();
+        }),
+        ("damaged", Kind::Conflict, |path| fs::write(path, "no database at all".repeat(99)).unwrap()),
+        ("damaged", Kind::Conflict, |path| {
+            // Every page but the first.
+            let mut bytes = fs::read(path).unwrap();
+            bytes[4096..].fill(0xaa);
+            fs::write(path, bytes).unwrap();
+        }),
+        ("has no table", Kind::Unsupported, |path| fs::write(path, "").unwrap()),
+        ("has no table \"todo\"", Kind::Unsupported, |path| {
+            execute(path, "ALTER TABLE todo RENAME TO todo2")
+        }),
+        ("has no column \"title\"", Kind::Unsupported, |path| {
+            execute(path, "ALTER TABLE session RENAME COLUMN title TO name");
+        }),
+        ("NOT NULL", Kind::Conflict, |path| {
+            execute(path, "ALTER TABLE message ADD COLUMN seq integer NOT NULL DEFAULT (NULL)");
+        }),
+    ];
+    for (word, kind, damage) in cases {
+        let machine = Machine::new();
+        let path = database(&machine);
+        if word == "NOT NULL" {
+            execute(&path, "DELETE FROM message");
+        }
+        damage(&path);
+        let before = fs::read(&path).ok();
+        let (error, session) = {
+            let transaction = machine.begin("A", plans(&path, &["s0"])).unwrap();
+            match stage_rows(&transaction, 0, 0, &document("s0", "new", "t", 3)) {
+                Err(error) => (error, true),
+                Ok(_) => (carry::repeat(failure(&transaction.commit(&Silent).unwrap(), 0)), false),
+            }
+        };
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(error.to_string().contains(word) && error.to_string().contains("store.db"), "{error}");
+        assert!(!error.hints().is_empty(), "{error} {session}");
+        assert_eq!(fs::read(&path).ok(), before, "{word}");
+        assert_eq!(machine.state_files(), ["lock"], "{word}");
+        assert!(!machine.path("data/store.db-journal").exists());
+    }
+}
+
+#[test]
+fn rows_that_are_not_the_sessions_are_refused() {
+    let machine = Machine::new();
+    let path = database(&machine);
+    let before = dump(&path);
+    let row = |table: &'static str| Row::new(table);
+    let line = |row: Row<'_>| {
+        let mut out = Vec::new();
+        row.write(&mut out).unwrap();
+        out
+    };
+    let good = document("s1", "new", "t", 1);
+    let with = |more: Vec<u8>| [good.clone(), more].concat();
+    let cases = [
+        (
+            with(line(row("message").with("id", "m").with("session_id", "s0").with("data", ""))),
+            "not the session's",
+        ),
+        (with(line(row("project").with("id", "p").with("worktree", ""))), "not the session's"),
+        (with(line(row("account").with("id", "thief"))), "has no table"),
+        (
+            with(line(row("session").with("id", "s1\0").with("project_id", "new").with("title", ""))),
+            "not the session's",
+        ),
+        (with(line(row("message").with("id", "m").with("text", ""))), "has no column \"text\""),
+        (with(line(row("message").with("id", "m").with("session_id", "s1"))), "NOT NULL"),
+        (with(good.clone()), "UNIQUE"),
+        (with(b"{\"table\":1}\n".to_vec()), "no row"),
+        (good[..good.len() - 1].to_vec(), "has no end"),
+        (Vec::new(), "there are no rows"),
+    ];
+    for (number, (text, word)) in cases.into_iter().enumerate() {
+        let transaction = machine.begin(&format!("A{number}"), plans(&path, &["s1"])).unwrap();
+        let error = stage_rows(&transaction, 0, 0, &text).unwrap_err();
+        assert!(error.to_string().contains(word), "{word}: {error}");
+        // It can be tried again.
+        stage_sessions(&transaction, &["s1"], "t");
+        transaction.abandon().unwrap();
+    }
+    assert_eq!(machine.state_files(), ["lock"]);
+    assert_eq!(dump(&path), before);
+}
+
+#[test]
+fn rows_whose_names_or_parents_are_others_are_refused() {
+    let machine = Machine::new();
+    let path = database(&machine);
+    let before = dump(&path);
+    let message = Row::new("message").with("id", "m0.1").with("session_id", "s1").with("data", "");
+    let session = |project: &'static str| {
+        Row::new("session").with("id", "s1").with("project_id", project).with("title", "t")
+    };
+    for (rows, word) in [
+        (vec![session("new"), message.clone()], "UNIQUE"),
+        (vec![session("nowhere")], "refers to a row of \"project\""),
+        (vec![message.with("id", "m1")], "refers to a row of \"session\""),
+    ] {
+        let mut text = Vec::new();
+        rows.iter().for_each(|row| row.write(&mut text).unwrap());
+        let transaction = machine.begin("A", plans(&path, &["s1"])).unwrap();
+        stage_rows(&transaction, 0, 0, &text).unwrap();
+        let committed = transaction.commit(&Silent).unwrap();
+        let error = failure(&committed, 0);
+        assert_eq!(error.kind(), Kind::Conflict);
+        assert!(error.to_string().contains(word) && error.to_string().contains("store.db"), "{error}");
+        assert_eq!(dump(&path), before);
+        assert_eq!(machine.state_files(), ["lock"]);
+    }
+}
+
+#[test]
+fn what_the_program_added_to_a_session_stops_the_undo() {
+    let add = "INSERT INTO message VALUES ('later', 's1', 'and then')";
+    let share = "INSERT INTO session_share VALUES ('s1', 'x')";
+    let machine = Machine::new();
+    let path = database(&machine);
+    let before = dump(&path);
+    import(&machine, "A", &path, "s1", "one");
+    execute(&path, add);
+    let continued = dump(&path);
+    let error = machine.undo("A").unwrap_err();
+    assert_eq!(error.kind(), Kind::Conflict);
+    assert!(error.to_string().contains("continued since the import: x:s1"), "{error}");
+    assert_eq!(dump(&path), continued);
+    let report = super::super::undo(machine.state.path(), Some("A"), true).unwrap();
+    assert_eq!((report.saved.len(), &report.saved[0].path), (1, &path));
+    let saved = fs::read_to_string(&report.saved[0].copy).unwrap();
+    assert_eq!(saved.lines().count(), 6, "{saved}");
+    assert!(
+        saved.contains(r#"{"table":"message","row":{"data":"and then","id":"later","session_id":"s1"}}"#)
+    );
+    assert_eq!(dump(&path), before);
+
+    // Rows that were never ours need the session.
+    import(&machine, "B", &path, "s1", "one");
+    execute(&path, share);
+    let shared = dump(&path);
+    for force in [false, true] {
+        let report = super::super::undo(machine.state.path(), Some("B"), force).unwrap();
+        let error = report.sessions[0].failure.as_ref().unwrap();
+        assert!(error.to_string().contains("\"session_share\" still belong"), "{error}");
+        assert_eq!(dump(&path), shared);
+    }
+    execute(&path, "DELETE FROM session_share WHERE session_id = 's1'");
+    machine.undo("B").unwrap();
+    assert_eq!(dump(&path), before);
+}
+
+#[test]
+fn what_the_user_removed_is_no_obstacle() {
+    let machine = Machine::new();
+    let path = database(&machine);
+    let before = dump(&path);
+    import(&machine, "A", &path, "s1", "one");
+    execute(&path, "PRAGMA foreign_keys = on; DELETE FROM session WHERE id = 's1'");
+    machine.undo("A").unwrap();
+    assert_eq!(dump(&path), before, "the project goes too");
+    import(&machine, "B", &path, "s1", "one");
+    import(&machine, "C", &path, "s0", "one");
+    fs::remove_file(&path).unwrap();
+    assert_eq!(machine.undo("C").unwrap_err().kind(), Kind::Conflict);
+    let report = super::super::undo(machine.state.path(), Some("C"), true).unwrap();
+    assert!(report.sessions[0].failure.as_ref().unwrap().to_string().contains("no database"));
+    machine.undo("B").unwrap();
+    assert!(!path.exists());
+}
+
+#[test]
+fn shared_rows_go_with_the_last_that_needs_them() {
+    let machine = Machine::new();
+    let path = database(&machine);
+    let before = dump(&path);
+    let projects = || dump(&path).iter().filter(|row| row.starts_with("project:")).count();
+    import(&machine, "A", &path, "s1", "one");
+    import(&machine, "B", &path, "s2", "two");
+    assert_eq!(projects(), 2);
+    machine.undo("A").unwrap();
+    assert_eq!(projects(), 2, "the other session is in it");
+    machine.undo("B").unwrap();
+    assert_eq!(projects(), 2, "the second import had found it there");
+    execute(&path, "DELETE FROM project WHERE id = 'new'");
+
+    let both = ["s1", "s2"];
+    let transaction = machine.begin("C", plans(&path, &both)).unwrap();
+    stage_sessions(&transaction, &both, "t");
+    transaction.commit(&Silent).unwrap();
+    assert_eq!(projects(), 2);
+    machine.undo("C").unwrap();
+    assert_eq!(dump(&path), before);
+}
+
+#[test]
+fn a_newer_version_of_the_program_does_not_stop_an_undo() {
+    let machine = Machine::new();
+    let path = database(&machine);
+    import(&machine, "A", &path, "s0", "one");
+    let upgrade = "ALTER TABLE session ADD COLUMN size integer NOT NULL DEFAULT 5; CREATE TABLE more (id)";
+    execute(&path, upgrade);
+    machine.undo("A").unwrap();
+    let fresh = Machine::new();
+    let expected = database(&fresh);
+    execute(&expected, upgrade);
+    assert_eq!(dump(&path), dump(&expected));
+
+    import(&machine, "B", &path, "s0", "one");
+    execute(&path, "ALTER TABLE session DROP COLUMN note");
+    let error = machine.undo("B").unwrap_err();
+    assert!(error.to_string().contains("has no column \"note\""), "{error}");
+}
+
+#[test]
+fn rows_go_back_when_the_session_fails_elsewhere() {
+    for (session, backup) in [("s0", true), ("s0", false), ("s1", true)] {
+        let machine = Machine::new();
+        let path = database(&machine);
+        let before = dump(&path);
+        let index = machine.path("index");
+        let plans = vec![plan("x:1", [rows(path.clone(), session, "new"), line(index.clone(), "l")])];
+        let transaction = machine.begin_with("A", plans, backup).unwrap();
+        stage_rows(&transaction, 0, 0, &document(session, "new", "t", 3)).unwrap();
+        let committed = transaction.commit(&AtBegin("putting", &|| fs::create_dir(&index).unwrap())).unwrap();
+        assert_eq!(failure(&committed, 0).kind(), Kind::Conflict);
+        assert_eq!(dump(&path), before);
+        assert_eq!(machine.state_files(), ["lock"]);
+    }
+}
+
+#[test]
+fn without_a_backup_only_new_rows_can_be_undone() {
+    let machine = Machine::new();
+    let path = database(&machine);
+    let sessions = ["s0", "s1"];
+    let transaction = machine.begin_with("A", plans(&path, &sessions), false).unwrap();
+    stage_sessions(&transaction, &sessions, "t");
+    assert_eq!(transaction.commit(&Silent).unwrap().backup_dir, None);
+    assert_eq!(machine.state_files(), ["imports/A/journal.json", "lock"]);
+    let after = dump(&path);
+    let error = machine.undo("A").unwrap_err();
+    assert!(error.to_string().contains("without a backup: x:s0"), "{error}");
+    assert_eq!(dump(&path), after);
+    let report = super::super::undo(machine.state.path(), None, true).unwrap();
+    assert!(report.sessions[0].failure.is_some() && report.sessions[1].failure.is_none());
+    assert!(!dump(&path).iter().any(|row| row.contains("\"s1\"")));
+}
+
+#[test]
+fn one_session_of_a_database_belongs_to_one_plan() {
+    let machine = Machine::new();
+    let path = database(&machine);
+    let transaction = machine.begin("A", plans(&path, &["s1", "s1", "s2"])).unwrap();
+    stage_sessions(&transaction, &["s1", "s1", "s2"], "t");
+    let committed = transaction.commit(&Silent).unwrap();
+    assert_eq!(applied(&committed), [true, false, true]);
+    assert_eq!(failure(&committed, 1).kind(), Kind::Conflict);
+
+    let mut twice = scope("s3");
+    twice.extend(scope("s4"));
+    twice.push(Scope { table: "todo".into(), column: "position".into(), values: vec!["1".into()] });
+    let action = Action::Rows { path, scope: twice, shared: Vec::new() };
+    assert_eq!(machine.begin("B", vec![plan("x:1", [action])]).unwrap_err().kind(), Kind::Unsupported);
+}
+
+#[test]
+fn an_interrupted_import_of_rows_is_finished() {
+    let sessions = ["s0", "s1"];
+    for after in 0..=2 {
+        let machine = Machine::new();
+        let path = database(&machine);
+        let before = dump(&path);
+        crash_with(&machine, &plans(&path, &sessions), after, |it| stage_sessions(it, &sessions, "t"));
+        assert_eq!(machine.imports()[0].state, ImportState::Interrupted);
+        let recovered = machine.recover();
+        assert_eq!((recovered[0].how, recovered[0].sessions.len()), (Recovery::ImportFinished, 2), "{after}");
+        assert!(machine.recover().is_empty());
+        assert_eq!(dump(&path).iter().filter(|row| row.contains("\"t\"")).count(), 2);
+        assert_eq!(machine.state_files(), ["imports/A/backup/0", "imports/A/journal.json", "lock"]);
+        machine.undo("A").unwrap();
+        assert_eq!(dump(&path), before);
+    }
+}
+
+#[test]
+fn recovery_tells_our_rows_from_those_of_others() {
+    // Which session was in place when we were killed, and what happened then.
+    let change = |id: &str| format!("UPDATE session SET title = 'continued' WHERE id = '{id}'");
+    for (session, put, in_place) in [("s0", 1, true), ("s1", 1, true), ("s0", 0, false)] {
+        let machine = Machine::new();
+        let path = database(&machine);
+        crash_with(&machine, &plans(&path, &[session]), put, |it| stage_sessions(it, &[session], "t"));
+        execute(&path, &change(session));
+        let continued = dump(&path);
+        let recovered = machine.recover();
+        assert_eq!(recovered[0].failed.len(), usize::from(!in_place), "{session} {put}");
+        assert_eq!(dump(&path), continued, "{session} {put}");
+        assert_eq!(machine.imports().len(), usize::from(in_place));
+        if in_place {
+            assert_eq!(machine.undo("A").unwrap_err().kind(), Kind::Conflict);
+            super::super::undo(machine.state.path(), None, true).unwrap();
+            assert!(!dump(&path).iter().any(|row| row.contains("continued")));
+        }
+    }
+}
+
+#[test]
+fn recovery_waits_for_a_locked_database_and_comes_again() {
+    let machine = Machine::new();
+    let path = database(&machine);
+    let before = dump(&path);
+    crash_with(&machine, &plans(&path, &["s0"]), 0, |it| stage_sessions(it, &["s0"], "t"));
+    let program = open(&path);
+    program.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = recover(machine.state.path()).unwrap_err();
+    assert_eq!(error.kind(), Kind::Busy);
+    program.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(dump(&path), before);
+    assert_eq!(machine.recover()[0].sessions, ["x:s0"]);
+    machine.undo("A").unwrap();
+    assert_eq!(dump(&path), before);
+}
+
+#[test]
+fn a_database_that_is_gone_after_a_crash_fails_its_sessions() {
+    let machine = Machine::new();
+    let path = database(&machine);
+    crash_with(&machine, &plans(&path, &["s1"]), 0, |it| stage_sessions(it, &["s1"], "t"));
+    fs::remove_file(&path).unwrap();
+    let recovered = machine.recover();
+    assert_eq!(recovered[0].failed[0].0, "x:s1");
+    assert!(!path.exists(), "no database is ever made");
+    assert_eq!(machine.state_files(), ["lock"]);
+}
+
+#[test]
+fn a_damaged_backup_of_rows_is_found() {
+    let machine = Machine::new();
+    let path = database(&machine);
+    let committed = import(&machine, "A", &path, "s0", "t");
+    let after = dump(&path);
+    fs::write(committed.backup_dir.unwrap().join("0"), "rot").unwrap();
+    let error = machine.undo("A").unwrap_err();
+    assert!(error.to_string().contains("damaged"), "{error}");
+    assert_eq!(dump(&path), after);
+    assert_eq!(machine.imports()[0].state, ImportState::Done);
+}
+
+#[test]
+fn many_sessions_do_not_take_long() {
+    let machine = Machine::new();
+    let path = database(&machine);
+    let before = dump(&path);
+    let ids: Vec<String> = (0..1000).map(|n| format!("many{n}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let start = std::time::Instant::now();
+    let transaction = machine.begin("A", plans(&path, &ids)).unwrap();
+    stage_sessions(&transaction, &ids, "t");
+    let staged = start.elapsed();
+    assert_eq!(applied(&transaction.commit(&Silent).unwrap()), [true; 1000]);
+    let committed = start.elapsed();
+    machine.undo("A").unwrap();
+    assert!(start.elapsed() < Duration::from_secs(60), "{staged:?}, {committed:?}, {:?}", start.elapsed());
     assert_eq!(dump(&path), before);
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 
 /// The calls that change something, or decide whether something can be changed.
-pub const CALLS: &str = "openat,write,fsync,fdatasync,syncfs,rename,renameat2,link,linkat,unlink,unlinkat,rmdir,mkdir,\
+pub const CALLS: &str = "openat,write,pwrite64,fsync,fdatasync,syncfs,rename,renameat2,link,linkat,unlink,unlinkat,rmdir,mkdir,\
                          flock,ftruncate,fchmod,utimensat,copy_file_range,sendfile";
 
 /// Where in the log the scenario begins and ends: the driver looks at these files.

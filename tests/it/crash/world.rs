@@ -1,17 +1,40 @@
 //! A small machine: a home with a store, and what an import of three sessions does to it.
+//!
+//! There are four kinds of import: sessions that are `new` or `changed`, as files, or as `rows-new`
+//! or `rows-changed` of a database.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use holdall::error::{Error, IoContext, Result};
+use holdall::model::rows::{Row, Scope, SharedRow};
 use holdall::progress::Silent;
 use holdall::txn::{self, Action, ImportState, Meta, Outcome, SessionPlan, Transaction};
+use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 
 pub const SESSIONS: usize = 3;
+
+/// Where the database is in the home.
+const DATABASE: &str = "store/data.db";
+
+/// Sessions 0 to 2 are there in an old version; those of the kind `rows-new` have other names.
+const TABLES: &str = "
+    PRAGMA journal_mode = wal;
+    CREATE TABLE project (id text PRIMARY KEY, worktree text NOT NULL);
+    CREATE TABLE session (id text PRIMARY KEY, project_id text NOT NULL REFERENCES project(id) ON DELETE CASCADE,
+        title text NOT NULL, cost real DEFAULT 0 NOT NULL);
+    CREATE TABLE message (id text PRIMARY KEY, session_id text NOT NULL REFERENCES session(id) ON DELETE CASCADE,
+        data text NOT NULL);
+    CREATE TABLE share (session_id text PRIMARY KEY REFERENCES session(id) ON DELETE CASCADE, secret text);
+    CREATE INDEX message_session ON message (session_id);
+    INSERT INTO project VALUES ('old', '/old');
+";
 
 /// Exit codes of the driver: an error, or this plus one bit for each session that is in place.
 pub const ERROR: i32 = 9;
@@ -51,7 +74,48 @@ impl World {
             world.old(&format!("store/old{session}/removed"), &format!("gone {session}\n"));
         }
         world.old("store/index", "{\"id\":\"old\"}\n{\"id\":\"open\"}");
+        let database = Connection::open(world.home().join(DATABASE)).unwrap();
+        database.execute_batch(TABLES).unwrap();
+        for session in 0..SESSIONS {
+            let sql = format!(
+                "INSERT INTO session VALUES ('old{session}', 'old', 'old {session}', 0.5);
+                 INSERT INTO message VALUES ('old{session}.0', 'old{session}', 'old'),
+                    ('old{session}.9', 'old{session}', 'older');
+                 INSERT INTO share VALUES ('old{session}', 'secret');"
+            );
+            database.execute_batch(&sql).unwrap();
+        }
         world
+    }
+
+    /// The rows of a session after the import, as [`dump`] has them.
+    fn new_rows(kind: &str, session: usize) -> Vec<String> {
+        let id = row_id(kind, session);
+        let mut rows: Vec<String> =
+            (0..3).map(|n| format!("message|{id}.{n}|{id}|new {n} {}", "x".repeat(3000))).collect();
+        rows.push(format!("session|{id}|new|new {session}|0.0"));
+        if kind == "rows-changed" {
+            rows.push(format!("share|{id}|secret"));
+        }
+        rows
+    }
+
+    fn rows_action(&self, kind: &str, session: usize) -> Action {
+        let scope = |table: &str, column: &str| Scope {
+            table: table.to_owned(),
+            column: column.to_owned(),
+            values: vec![row_id(kind, session)],
+        };
+        let project = SharedRow {
+            row: Row::new("project").with("id", "new").with("worktree", "/new"),
+            key: "id".to_owned(),
+            used_by: vec![("session".to_owned(), "project_id".to_owned())],
+        };
+        Action::Rows {
+            path: self.home().join(DATABASE),
+            scope: vec![scope("message", "session_id"), scope("session", "id")],
+            shared: vec![project],
+        }
     }
 
     fn old(&self, name: &str, text: &str) {
@@ -66,13 +130,22 @@ impl World {
     fn plans(&self, kind: &str, sessions: usize) -> Vec<SessionPlan> {
         let path = |name: String| self.home().join("store").join(name);
         let line = |session: usize| Action::AppendLine {
-            path: path(if kind == "new" { "names/index".into() } else { "index".into() }),
+            path: path(if kind.ends_with("new") { "names/index".into() } else { "index".into() }),
             line: line(session),
             lock: Some(path("index.lock".into())),
             keep_while: None,
         };
         let plan = |session: usize| {
-            let actions = if kind == "new" {
+            let actions = if kind == "rows-new" {
+                vec![self.rows_action(kind, session), line(session)]
+            } else if kind == "rows-changed" {
+                let replaced = path(format!("old{session}/replaced"));
+                vec![
+                    Action::Replace { path: replaced, modified: None },
+                    self.rows_action(kind, session),
+                    line(session),
+                ]
+            } else if kind == "new" {
                 let create = |name: &str| Action::Create {
                     path: path(format!("new{session}/sub/{name}")),
                     modified: None,
@@ -101,10 +174,16 @@ impl World {
             let transaction = Transaction::begin(&self.state(), "A", meta, plans.clone())?;
             for (session, plan) in plans.iter().enumerate() {
                 for (number, action) in plan.actions.iter().enumerate() {
+                    let path = action.path();
+                    if matches!(action, Action::Rows { .. }) {
+                        let id = row_id(kind, session);
+                        transaction.stage(session, number, &mut |out| {
+                            write_rows(&id, session, out).at("render", path)
+                        })?;
+                    }
                     if !matches!(action, Action::Create { .. } | Action::Replace { .. }) {
                         continue;
                     }
-                    let path = action.path();
                     transaction.stage(session, number, &mut |out| {
                         writeln!(out, "new {session}.{number}").at("render", path)
                     })?;
@@ -162,7 +241,7 @@ impl World {
     /// Which sessions are in place, as bits; panics when one is half there.
     pub fn sessions_in_place(&self, kind: &str, before: &Snapshot) -> i32 {
         let now = self.snapshot();
-        let index = if kind == "new" { "store/names/index" } else { "store/index" };
+        let index = if kind.ends_with("new") { "store/names/index" } else { "store/index" };
         let text = match now.get(Path::new(index)) {
             Some(Entry::File { text, .. }) => text.clone(),
             _ => String::new(),
@@ -174,12 +253,19 @@ impl World {
             _ => String::new(),
         };
         for session in 0..SESSIONS {
-            let new: &[(&str, Option<&str>)] = if kind == "new" {
-                &[("new#/sub/one", Some("0")), ("new#/sub/two", Some("1"))]
-            } else {
-                &[("old#/replaced", Some("0")), ("old#/removed", None), ("old#/added", Some("2"))]
+            let new: &[(&str, Option<&str>)] = match kind {
+                "new" => &[("new#/sub/one", Some("0")), ("new#/sub/two", Some("1"))],
+                "rows-new" => &[],
+                "rows-changed" => &[("old#/replaced", Some("0"))],
+                _ => &[("old#/replaced", Some("0")), ("old#/removed", None), ("old#/added", Some("2"))],
             };
             let mut votes = Vec::new();
+            if kind.starts_with("rows") {
+                let rows = rows_of(&now, &row_id(kind, session));
+                let is_new = rows == Self::new_rows(kind, session);
+                assert!(is_new || rows == rows_of(before, &row_id(kind, session)), "{rows:?}");
+                votes.push(is_new);
+            }
             for (name, number) in new {
                 let path = Path::new("store").join(name.replace('#', &session.to_string()));
                 let (entry, old) = (now.get(&path), before.get(&path));
@@ -220,11 +306,22 @@ impl World {
             assert!(!name.contains(".holdall-"), "{name} was left behind");
             let ours = ["store/new", "store/old", "store/names"].iter().any(|ours| name.starts_with(ours));
             let lock = name == "store/index.lock" && bits != 0;
-            let known = name == index || before.get(path) == Some(entry) || lock;
+            let known = [index, DATABASE].contains(&name) || before.get(path) == Some(entry) || lock;
             assert!(known || ours, "{name} was not there before: {entry:?}");
             let dir_of_nothing = matches!(entry, Entry::Dir(_)) && !before.contains_key(path) && bits == 0;
             assert!(!dir_of_nothing, "{name} was left behind");
         }
+        let has_project = |snapshot: &Snapshot| table(snapshot).iter().any(|row| row == "project|new|/new");
+        let rows_added = table(now).iter().any(|row| row.contains("|new "));
+        assert_eq!(has_project(now), rows_added, "the project is there with the sessions");
+        let rest = |snapshot: &Snapshot| {
+            let mut rows = table(snapshot);
+            rows.retain(|row| {
+                !row.starts_with("session") && !row.starts_with("message") && !row.contains("new")
+            });
+            rows
+        };
+        assert_eq!(rest(now), rest(before));
         for (path, entry) in before.iter().filter(|(path, _)| !path.starts_with("store")) {
             assert_eq!(now.get(path), Some(entry));
         }
@@ -256,6 +353,57 @@ fn line(session: usize) -> String {
     format!("{{\"id\":\"{session}\",\"name\":\"session {session}\"}}")
 }
 
+fn row_id(kind: &str, session: usize) -> String {
+    format!("{}{session}", if kind == "rows-new" { "new" } else { "old" })
+}
+
+/// A session as it is rendered: its own row last.
+fn write_rows(id: &str, session: usize, out: &mut dyn Write) -> io::Result<()> {
+    for n in [2, 0, 1] {
+        let row = Row::new("message").with("id", format!("{id}.{n}")).with("session_id", id.to_owned());
+        row.with("data", format!("new {n} {}", "x".repeat(3000))).write(out)?;
+    }
+    let row = Row::new("session").with("id", id.to_owned()).with("project_id", "new");
+    row.with("title", format!("new {session}")).write(out)
+}
+
+/// All rows of the database.
+fn table(snapshot: &Snapshot) -> Vec<String> {
+    match snapshot.get(Path::new(DATABASE)) {
+        Some(Entry::File { text, .. }) => text.lines().map(str::to_owned).collect(),
+        other => panic!("{other:?} is no database"),
+    }
+}
+
+fn rows_of(snapshot: &Snapshot, session: &str) -> Vec<String> {
+    let mut rows = table(snapshot);
+    rows.retain(|row| row.split('|').skip(1).take(2).any(|value| value == session));
+    rows
+}
+
+/// The rows of the database, one a line, after SQLite has found it sound.
+fn dump(path: &Path) -> String {
+    let database = Connection::open(path).unwrap();
+    let check: String = database.query_row("PRAGMA quick_check", [], |row| row.get(0)).unwrap();
+    let violated = database.prepare("PRAGMA foreign_key_check").unwrap().exists([]).unwrap();
+    assert_eq!((check.as_str(), violated), ("ok", false), "{}", path.display());
+    let mut lines = Vec::new();
+    for table in ["message", "project", "session", "share"] {
+        let mut query = database.prepare(&format!("SELECT * FROM {table} ORDER BY 1")).unwrap();
+        let columns = query.column_count();
+        let mut rows = query.query([]).unwrap();
+        while let Some(row) = rows.next().unwrap() {
+            let values = (0..columns).map(|place| match row.get_ref(place).unwrap() {
+                ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+                ValueRef::Real(value) => format!("{value:?}"),
+                other => format!("{other:?}"),
+            });
+            lines.push(format!("{table}|{}", values.collect::<Vec<_>>().join("|")));
+        }
+    }
+    lines.join("\n")
+}
+
 fn walk(root: &Path, dir: &Path, entries: &mut Snapshot) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -265,7 +413,9 @@ fn walk(root: &Path, dir: &Path, entries: &mut Snapshot) {
         if meta.is_dir() {
             entries.insert(name, Entry::Dir(mode));
             walk(root, &path, entries);
-        } else {
+        } else if name == Path::new(DATABASE) {
+            entries.insert(name, Entry::File { text: dump(&path), mode, modified: SystemTime::UNIX_EPOCH });
+        } else if !name.to_string_lossy().starts_with("store/data.db-") {
             let text = fs::read_to_string(&path).unwrap();
             entries.insert(name, Entry::File { text, mode, modified: meta.modified().unwrap() });
         }

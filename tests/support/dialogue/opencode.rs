@@ -42,7 +42,7 @@ pub fn read(body: &Value) -> Vec<Item> {
             "tool" => {
                 let id = text_of(&message["tool_call_id"]);
                 let text = parts(message).iter().map(|part| text_of(&part["text"])).collect::<Vec<_>>();
-                items.push(Item::Result { id, text: text.join("\n"), failed: false });
+                items.push(Item::Result { id, text: text.join("\n"), failed: None });
             }
             _ => {}
         }
@@ -156,7 +156,7 @@ fn what_the_program_adds_is_no_dialogue() {
             Item::User("and now?".into()),
             Item::Reasoning("hm".into()),
             call,
-            Item::Result { id: "a".into(), text: "x".into(), failed: false },
+            Item::Result { id: "a".into(), text: "x".into(), failed: None },
             image("AAAA"),
             Item::Note("<user_shell_command>\ncat f\nin f\n</user_shell_command>".into()),
             Item::User("<environment_context> leaked".into()),

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 pub use claude::Claude;
 pub use codex::{AppServer, Codex};
 pub use gemini::{Gemini, Origin};
-pub use opencode::{Flavour, KILO, OPENCODE, Opencode, quiet};
+pub use opencode::{Flavour, KILO, OPENCODE, Opencode, Talk, quiet};
 pub use opencode_server::Server;
 
 use super::model::Request;
@@ -131,19 +131,25 @@ fn collect(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<Stri
 /// # Errors
 /// When one was refused, or none carried the prompt.
 fn request_with(requests: &[Request], prompt: &str, ended: &Ended) -> Result<serde_json::Value, String> {
+    find_request(requests, prompt, || {
+        format!("{}: {}", ended.status, last_lines(&format!("{}\n{}", ended.stdout, ended.stderr)))
+    })
+}
+
+/// The same, where `told` is what else is known.
+fn find_request(
+    requests: &[Request],
+    prompt: &str,
+    told: impl Fn() -> String,
+) -> Result<serde_json::Value, String> {
     let quoted = serde_json::to_string(prompt).expect("text is JSON");
     let quoted = &quoted[1..quoted.len() - 1];
     if let Some(refused) = requests.iter().find_map(|request| request.refused.as_ref()) {
         return Err(format!("the provider would refuse it: {refused}"));
     }
     let carries = |request: &&Request| request.body.to_string().contains(quoted);
-    requests.iter().rev().find(carries).map(|request| request.body.clone()).ok_or_else(|| {
-        format!(
-            "no request carried the prompt ({}): {}",
-            ended.status,
-            last_lines(&format!("{}\n{}", ended.stdout, ended.stderr))
-        )
-    })
+    let found = requests.iter().rev().find(carries).map(|request| request.body.clone());
+    found.ok_or_else(|| format!("no request carried the prompt ({})", told()))
 }
 
 /// The end of an output, for a message.

@@ -1,14 +1,16 @@
 //! opencode, and Kilo, which is built on it.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
 
 use super::opencode_server::Server;
-use super::{Ended, Home, installed, last_lines, request_with, run};
+use super::{Ended, Home, find_request, installed, last_lines, request_with, run};
 use crate::support::model::Model;
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -187,10 +189,76 @@ impl<'a> Opencode<'a> {
         Server::start(self.command(&model.url(), &["serve", "--hostname", "127.0.0.1", "--port", "0"]))
     }
 
+    /// Starts `serve`, and resumes sessions through it.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn talk(&self) -> Result<Talk, String> {
+        let model = Model::start(&self.cwd);
+        let server = self.serve(&model)?;
+        Ok(Talk { model, server })
+    }
+
+    /// What the program recorded of the calls of a session, by call: whether they failed. A command
+    /// that ended with an error code is completed for the program, and its model is not told: `None`.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub fn outcomes(&self, session: &str) -> Result<HashMap<String, Option<bool>>, String> {
+        let read = || {
+            let connection = Connection::open_with_flags(self.database(), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+            let mut select = connection.prepare(
+                "SELECT data ->> 'callID', data ->> '$.state.status', data ->> '$.state.metadata.exit'
+                 FROM part WHERE session_id = ?1 AND data ->> 'type' = 'tool'",
+            )?;
+            let rows = select.query_map([session], |row| {
+                let (status, exit): (String, Option<i64>) = (row.get(1)?, row.get(2)?);
+                let failed = match exit {
+                    _ if status != "completed" => Some(true),
+                    Some(code) if code != 0 => None,
+                    _ => Some(false),
+                };
+                Ok((row.get(0)?, failed))
+            })?;
+            rows.collect::<rusqlite::Result<_>>()
+        };
+        read().map_err(|error| format!("{}: {error}", self.database().display()))
+    }
+
+    /// Moves every session to the working directory: the program resumes a session only where it
+    /// was, and that must be there.
+    pub fn adopt(&self) {
+        let connection = Connection::open(self.database()).expect("the database was unpacked");
+        let cwd = self.cwd.to_str().expect("UTF-8");
+        connection.execute("UPDATE session SET directory = ?1", [cwd]).expect("sessions can be moved");
+        connection.execute("UPDATE project SET worktree = ?1", [cwd]).expect("projects can be moved");
+    }
+
     /// The database.
     pub fn database(&self) -> PathBuf {
         let name = self.flavour.name;
         self.home.dir().join(".local/share").join(name).join(format!("{name}.db"))
+    }
+}
+
+/// A running `serve` with its model.
+pub struct Talk {
+    model: Model,
+    /// The server.
+    pub server: Server,
+}
+
+impl Talk {
+    /// Resumes a session with a prompt and returns what the model was asked.
+    ///
+    /// # Errors
+    /// When the program did not resume it, or a provider would refuse the request.
+    pub fn resume(&self, id: &str, prompt: &str) -> Result<Value, String> {
+        let before = self.model.requests().len();
+        let answered = self.server.say(id, prompt);
+        let requests = self.model.requests().split_off(before);
+        let body = find_request(&requests, prompt, || format!("the server: {answered:?}"))?;
+        answered.map(|_| body)
     }
 }
 

@@ -2,10 +2,17 @@
 //!
 //! [`scan`] lists the sessions of a [`store`], [`open`] gathers what belongs to one. Its files are
 //! made while they are read ([`payload`], [`stream`]), of the rows of the [`database`]: of those of
-//! a [`session`], and of [`record`]s. [`mod@read`] makes events of the messages, after a [`survey`]:
+//! a [`session`], and of [`record`]s. A [`legacy`] tree of files and an [`exported`] file, read with
+//! [`json`], give the same files, with a head from their [`info`]. [`agents`] ties sub-agents to calls.
+//! [`mod@read`] makes events of the messages, after a [`survey`]:
 //! [`speak`] says what each part of a [`native`] record means.
 
+mod agents;
 mod database;
+mod exported;
+mod info;
+mod json;
+mod legacy;
 mod native;
 mod open;
 mod payload;
@@ -17,6 +24,9 @@ mod speak;
 mod store;
 mod stream;
 mod survey;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -30,39 +40,73 @@ use crate::model::Head;
 use database::Database;
 use store::Store;
 
+pub(super) use exported::in_file;
 pub(super) use read::read;
 pub(super) use scan::scan;
 
-pub(super) fn in_file(flavour: &'static Flavour, env: &Env, path: &Path) -> Result<Option<Found>> {
-    let _ = (flavour, env, path);
-    Ok(None)
+/// What a session is read from.
+enum Place {
+    /// A database.
+    Database,
+    /// A tree of files.
+    Legacy,
+    /// A file that the program exported.
+    Exported,
 }
 
-pub(super) fn head(flavour: &Flavour, found: &Found) -> Result<Option<Head>> {
-    match &found.head {
-        Some(head) => Ok(Some(Head::clone(head))),
-        None => scan::head(flavour, found),
+fn place(data_dir: &Path, found: &Found) -> Place {
+    match found.bytes {
+        Some(_) => Place::Exported,
+        None if legacy::is_in(data_dir, &found.path) => Place::Legacy,
+        None => Place::Database,
+    }
+}
+
+pub(super) fn head(flavour: &Flavour, env: &Env, found: &Found) -> Result<Option<Head>> {
+    match (&found.head, place(&paths::data_dir(flavour, env), found)) {
+        (Some(head), _) => Ok(Some(Head::clone(head))),
+        (None, Place::Database) => scan::head(flavour, found),
+        (None, Place::Legacy) => legacy::head(flavour, found),
+        (None, Place::Exported) => exported::head(flavour, &found.path),
     }
 }
 
 pub(super) fn open_all(flavour: &Flavour, env: &Env, found: &[&Found]) -> Vec<Result<NativeSession>> {
     let data_dir = paths::data_dir(flavour, env);
-    // One state of a database for all of its sessions.
-    let mut databases: HashMap<PathBuf, Database> = HashMap::new();
-    found
-        .iter()
-        .map(|found| {
-            let database = match databases.get(&found.path) {
-                Some(database) => database.clone(),
-                None => {
-                    let store = Store::open(flavour, &found.path)?.ok_or_else(|| {
-                        let message = format!("{} has no sessions in it", found.path.display());
-                        Error::new(Kind::NotFound, message)
-                    })?;
-                    databases.entry(found.path.clone()).or_insert(Database::new(store)).clone()
-                }
-            };
-            open::open(flavour, &database, &data_dir, &found.id)
-        })
-        .collect()
+    let mut stores = Stores::default();
+    let open = |found: &&Found| match place(&data_dir, found) {
+        Place::Database => open::open(flavour, &stores.database(flavour, &found.path)?, &data_dir, &found.id),
+        Place::Legacy => legacy::open(flavour, found, stores.children(&data_dir)?),
+        Place::Exported => exported::open(flavour, &found.path),
+    };
+    found.iter().map(open).collect()
+}
+
+/// What sessions that are opened together share.
+#[derive(Default)]
+struct Stores {
+    /// Each in one state for all of its sessions.
+    databases: HashMap<PathBuf, Database>,
+    children: Option<legacy::Children>,
+}
+
+impl Stores {
+    fn database(&mut self, flavour: &Flavour, path: &Path) -> Result<Database> {
+        if let Some(database) = self.databases.get(path) {
+            return Ok(database.clone());
+        }
+        let Some(store) = Store::open(flavour, path)? else {
+            return Err(Error::new(Kind::NotFound, format!("{} has no sessions in it", path.display())));
+        };
+        let database = Database::new(store);
+        self.databases.insert(path.to_owned(), database.clone());
+        Ok(database)
+    }
+
+    fn children(&mut self, data_dir: &Path) -> Result<&legacy::Children> {
+        match &mut self.children {
+            Some(children) => Ok(children),
+            none => Ok(none.insert(legacy::Children::search(data_dir)?)),
+        }
+    }
 }

@@ -5,10 +5,9 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use serde::Deserialize;
-
 use super::super::flavour::Flavour;
 use super::super::paths::TOOL_OUTPUT;
+use super::agents::{self, ToolPart};
 use super::database::Database;
 use super::payload::Made;
 use super::session::SessionRow;
@@ -52,38 +51,6 @@ pub fn open(flavour: &Flavour, database: &Database, data_dir: &Path, id: &str) -
     Ok(NativeSession { head: row.head.head(flavour), payload: Box::new(made), notes: Notes::default() })
 }
 
-/// A part of the tool that starts sub-agents, and of one whose output was too long.
-#[derive(Deserialize)]
-struct ToolPart {
-    #[serde(default, rename = "callID")]
-    call_id: Option<String>,
-    #[serde(default)]
-    tool: Option<String>,
-    #[serde(default)]
-    state: State,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct State {
-    input: Input,
-    metadata: Metadata,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Input {
-    subagent_type: Option<String>,
-    description: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
-struct Metadata {
-    session_id: Option<String>,
-    output_path: Option<PathBuf>,
-}
-
 /// The sub-agents that a session started, the oldest first.
 fn children(database: &Database, parent: &str) -> Result<Vec<Agent>> {
     let store = database.store();
@@ -96,16 +63,7 @@ fn children(database: &Database, parent: &str) -> Result<Vec<Agent>> {
         return Ok(Vec::new());
     }
     let calls = parts_with(database, parent, "\"task\"", 0)?;
-    let agent = |row: SessionRow| {
-        let call = calls.iter().find(|call| {
-            call.tool.as_deref() == Some("task")
-                && call.state.metadata.session_id.as_ref() == Some(&row.head.id)
-        });
-        let input = call.map(|call| &call.state.input);
-        let kind = row.agent.or_else(|| input.and_then(|input| input.subagent_type.clone()));
-        let title = input.and_then(|input| input.description.clone()).or(row.head.title);
-        Agent { id: row.head.id, call_id: call.and_then(|call| call.call_id.clone()), kind, title }
-    };
+    let agent = |row: SessionRow| agents::agent(&calls, row.head.id, row.agent, row.head.title);
     Ok(rows.into_iter().map(agent).collect())
 }
 
@@ -121,7 +79,7 @@ fn parts_with(database: &Database, session: &str, words: &str, since: i64) -> Re
         while let Some(row) = rows.next()? {
             let data = text(row, 0)?.unwrap_or_default();
             // A part of another shape is none of those that are looked for.
-            parts.extend(serde_json::from_str::<ToolPart>(&data).ok());
+            parts.extend(ToolPart::read(&data));
         }
         Ok(parts)
     })
@@ -143,7 +101,7 @@ fn tool_outputs(
     for session in sessions {
         for part in parts_with(database, session, TOOL_OUTPUT, oldest - SLACK)? {
             // What a session says is no path: it must be the name of a file in that directory.
-            let Some(path) = part.state.metadata.output_path else { continue };
+            let Some(path) = part.output() else { continue };
             let name = path.file_name().and_then(|name| name.to_str());
             if let Some(name) = name.filter(|name| path.parent() == Some(&dir) && is_plain(name)) {
                 names.insert(name.to_owned());

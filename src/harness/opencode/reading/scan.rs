@@ -1,9 +1,14 @@
 //! The sessions of this machine, and the head of one.
 
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
+
 use rusqlite::OptionalExtension;
 
 use super::super::flavour::Flavour;
 use super::super::paths;
+use super::legacy;
 use super::session::HeadRow;
 use super::store::{self, Store};
 use crate::env::Env;
@@ -17,36 +22,50 @@ use crate::model::Head;
 /// When the database cannot be read, and, after all that can be read were delivered, when the next
 /// generation of the program has sessions in it as well.
 pub fn scan(flavour: &Flavour, env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
-    let Some(path) = paths::database(flavour, env) else { return Ok(()) };
-    let heads = match heads(flavour, env) {
+    let database = match heads(flavour, env) {
         // The program began to write; from now on its locks are heeded.
-        Err(error) if error.kind() == Kind::Busy => self::heads(flavour, env)?,
+        Err(error) if error.kind() == Kind::Busy => heads(flavour, env)?,
         heads => heads?,
     };
-    let Some((heads, has_successor)) = heads else { return Ok(()) };
-    for head in heads {
-        let modified = head.updated.map_or(std::time::UNIX_EPOCH, Into::into);
-        found(Found {
-            id: head.id.clone(),
-            path: path.clone(),
-            bytes: None,
-            modified,
-            head: Some(head.into()),
-        });
+    let mut known = HashSet::new();
+    let mut successor = None;
+    if let Some(Heads { path, heads, has_successor }) = database {
+        for head in heads {
+            known.insert(head.id.clone());
+            let modified = head.updated.map_or(UNIX_EPOCH, Into::into);
+            let (id, path) = (head.id.clone(), path.clone());
+            found(Found { id, path, bytes: None, modified, head: Some(head.into()) });
+        }
+        successor = has_successor.then_some(path);
     }
-    if has_successor {
-        return Err(Error::new(Kind::Unsupported, store::successor(flavour, &path)));
+    let data_dir = paths::data_dir(flavour, env);
+    // A session that lies in two trees was copied by 1.0; it reads the newer one, which comes first.
+    legacy::scan(&data_dir, &mut |session| {
+        if known.insert(session.id.clone()) {
+            found(session);
+        }
+    })?;
+    match successor {
+        Some(path) => Err(Error::new(Kind::Unsupported, store::successor(flavour, &path))),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-fn heads(flavour: &Flavour, env: &Env) -> Result<Option<(Vec<Head>, bool)>> {
+/// The sessions of a database.
+struct Heads {
+    path: PathBuf,
+    heads: Vec<Head>,
+    has_successor: bool,
+}
+
+fn heads(flavour: &Flavour, env: &Env) -> Result<Option<Heads>> {
     let Some(path) = paths::database(flavour, env) else { return Ok(None) };
     let Some(store) = Store::open(flavour, &path)? else { return Ok(None) };
     let sql = store.select_heads();
     let rows: Vec<HeadRow> =
         store.query(|connection| connection.prepare(&sql)?.query_map([], HeadRow::read)?.collect())?;
-    Ok(Some((rows.iter().map(|row| row.head(flavour)).collect(), store.has_successor)))
+    let heads = rows.iter().map(|row| row.head(flavour)).collect();
+    Ok(Some(Heads { path, heads, has_successor: store.has_successor }))
 }
 
 /// The head of one session of a database.

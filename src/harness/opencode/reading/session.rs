@@ -123,14 +123,18 @@ struct Model<'a> {
 }
 
 impl Model<'_> {
-    /// As the program's command line has it: `provider/model`.
     fn name(&self) -> Option<String> {
         let text = |json: &RawValue| serde_json::from_str::<String>(json.get()).ok();
         let id = text(self.id?)?;
-        Some(match self.provider_id.and_then(text) {
-            Some(provider) => format!("{provider}/{id}"),
-            None => id,
-        })
+        Some(model_name(self.provider_id.and_then(text), id))
+    }
+}
+
+/// A model as the program's command line has it: `provider/model`.
+pub fn model_name(provider: Option<String>, id: String) -> String {
+    match provider {
+        Some(provider) => format!("{provider}/{id}"),
+        None => id,
     }
 }
 

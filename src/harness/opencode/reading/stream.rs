@@ -16,6 +16,19 @@ pub trait Lines: Send {
     fn restart(&mut self);
 }
 
+/// The size of the file.
+///
+/// # Errors
+/// When what the lines are made of cannot be read.
+pub fn measure(lines: &mut dyn Lines) -> Result<u64> {
+    let mut line = Vec::new();
+    let mut size = 0;
+    while lines.next_line(&mut line)? {
+        size += line.len() as u64;
+    }
+    Ok(size)
+}
+
 /// Reads the file. One line is in memory; going back makes it begin again.
 pub struct Stream<L> {
     lines: L,
