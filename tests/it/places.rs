@@ -7,12 +7,11 @@ use std::path::Path;
 use serde_json::Value;
 
 use crate::real::agent::{Agent, Machine, oracle};
-use crate::real::journey::{Journey, export, only_session};
+use crate::real::journey;
 use crate::real::{FIRST, THANKS};
 use crate::support::cases::{self, Case};
 use crate::support::dialogue;
 use crate::support::expect;
-use crate::support::holdall::Holdall;
 use crate::support::model::Model;
 use crate::support::programs::{KILO, OPENCODE, Opencode};
 
@@ -23,7 +22,8 @@ fn case(harness: &str, name: &str) -> Case {
 /// Carries a session to a machine as it is, where the program lists and resumes it.
 #[track_caller]
 fn arrives(case: Case, target: &str, there: &Machine, what: &str) {
-    let mut journey = Journey::begin(case, there, target);
+    let mut journeys = journey::carry(vec![case], there, target).unwrap();
+    let journey = &mut journeys[0];
     let mut agent = Agent::as_it_is(target, there);
     if journey.problems.is_empty() {
         match agent.listed() {
@@ -91,11 +91,9 @@ fn directories_of_gemini() {
 
 /// Imports a session for a program. Returns its id there.
 fn import(case: &Case, target: &str, there: &Machine) -> String {
-    let file = export(case, there).unwrap();
-    let map = format!("{}={}", case.cwd, there.cwd.display());
-    let holdall = Holdall::new(&there.home, &there.cwd).with_programs();
-    let report = holdall.done(&["import", &file, "--to", target, "--cwd-map", &map]).unwrap();
-    only_session(&report).unwrap()["target"]["id"].as_str().unwrap().to_owned()
+    let journeys = journey::carry(vec![case.clone()], there, target).unwrap();
+    assert!(journeys[0].problems.is_empty(), "{target}: {:#?}", journeys[0].problems);
+    journeys[0].id.clone()
 }
 
 /// A session whose model the target does not have is resumed with the target's.

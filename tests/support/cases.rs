@@ -40,7 +40,8 @@ impl Case {
         root.join(&self.harness).join(&self.case)
     }
 
-    /// Copies the recorded home to `home`. Databases are made from the texts that were recorded.
+    /// Copies the recorded home to `home`, where other cases may be already. Databases are made from
+    /// the texts that were recorded.
     pub fn unpack(&self, home: &Path) {
         copy_tree(&self.dir(&root()).join("home"), home);
     }
@@ -82,6 +83,10 @@ pub fn copy_tree(from: &Path, to: &Path) {
             let text =
                 fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
             database::load(&text, &target.with_extension(""));
+        } else if path.ends_with("session_index.jsonl") && target.exists() {
+            let (before, more) = (fs::read_to_string(&target), fs::read_to_string(&path));
+            let all = before.expect("it was written") + &more.expect("it is a text");
+            fs::write(&target, all).unwrap_or_else(|error| panic!("{}: {error}", target.display()));
         } else {
             fs::copy(&path, &target).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }

@@ -198,7 +198,7 @@ fn is_retold(item: &Item, said: &[Item], asides: &[Aside]) -> bool {
             Item::Note(note) if note.contains("<result>") => {
                 between(note, "<result>", "</result>").iter().all(|result| text.contains(result.trim()))
             }
-            Item::Note(note) if is_interruption(note) => is_interruption(text),
+            Item::Note(note) if is_interruption(note) && is_interruption(text) => true,
             _ => {
                 aside.lines().any(|line| text.contains(line))
                     || aside.inside().is_some_and(|all| text.contains(all))

@@ -26,42 +26,51 @@ pub struct Journey {
     pub problems: Vec<String>,
 }
 
-impl Journey {
-    /// Carries a case to `there`.
-    pub fn begin(case: Case, there: &Machine, target: &str) -> Self {
-        let (said, told, titles, problems) = Default::default();
-        let mut journey = Self { case, said, told, id: String::new(), titles, problems };
-        if let Err(problem) = journey.travel(there, target) {
-            journey.problems.push(problem);
+/// Carries cases of one program to `there`, all in one archive.
+///
+/// # Errors
+/// When holdall fails, or does not report on each.
+pub fn carry(cases: Vec<Case>, there: &Machine, target: &str) -> Result<Vec<Journey>, String> {
+    let file = export(&cases, there)?;
+    let cwd = there.cwd.to_str().expect("UTF-8");
+    let map = format!("{}={cwd}", cases[0].cwd);
+    let holdall = Holdall::new(&there.home, &there.cwd).with_programs();
+    let report = holdall.done(&["import", &file, "--to", target, "--cwd-map", &map])?;
+    let sessions = report["sessions"].as_array().map_or(&[][..], Vec::as_slice);
+    let begin = |case: Case| {
+        let mut rows = sessions.iter().filter(|session| session["source"]["id"] == case.id.as_str());
+        match (rows.next(), rows.next()) {
+            (Some(session), None) => Ok(Journey::begin(case, session, target, cwd)),
+            (row, _) => {
+                Err(format!("{}: reported {} times", case.case, if row.is_some() { "many" } else { "no" }))
+            }
         }
-        journey
-    }
+    };
+    cases.into_iter().map(begin).collect()
+}
 
-    /// From the recorded home into an archive, and from there to `there`.
-    fn travel(&mut self, there: &Machine, target: &str) -> Result<(), String> {
-        let case = &self.case;
-        self.said = oracle(case).map_err(|error| format!("{} itself: {error}", case.harness))?;
-        let file = export(case, there)?;
-        let cwd = there.cwd.to_str().expect("UTF-8");
-        let map = format!("{}={cwd}", case.cwd);
-        let holdall = Holdall::new(&there.home, &there.cwd).with_programs();
-        let report = holdall.done(&["import", &file, "--to", target, "--cwd-map", &map])?;
-        let session = only_session(&report)?;
-        self.id = session["target"]["id"].as_str().unwrap_or_default().to_owned();
-        self.titles = self.said.iter().filter_map(title).collect();
-        self.titles.extend(session["source"]["title"].as_str().map(squeeze));
-        self.problems.extend(check_report(session, target, cwd));
+impl Journey {
+    /// A case that has arrived, as `session` reports.
+    fn begin(case: Case, session: &Value, target: &str, cwd: &str) -> Self {
+        let mut problems = check_report(session, target, cwd);
+        let said = oracle(&case).unwrap_or_else(|error| {
+            problems.push(format!("{} itself: {error}", case.harness));
+            Vec::new()
+        });
+        let id = session["target"]["id"].as_str().unwrap_or_default().to_owned();
+        let mut titles: Vec<String> = said.iter().filter_map(title).collect();
+        titles.extend(session["source"]["title"].as_str().map(squeeze));
         // Claude Code and Gemini CLI cannot be asked without a model; Codex does not offer every
         // session of its own.
         let askable = match target {
-            "codex" => self.case.offered || self.case.harness != target,
+            "codex" => case.offered || case.harness != target,
             "opencode" | "kilo" => true,
             _ => false,
         };
         if askable && session["verified"] != "program" {
-            self.problems.push(format!("report: verified is {}, not \"program\"", session["verified"]));
+            problems.push(format!("report: verified is {}, not \"program\"", session["verified"]));
         }
-        Ok(())
+        Self { case, said, told: Vec::new(), id, titles, problems }
     }
 
     /// Resumes it for the first time and compares what the model is told with what was said.
@@ -112,28 +121,21 @@ impl Journey {
     }
 }
 
-/// Packs a recorded session; the archive is in the home of `there`.
+/// Packs recorded sessions of one program; the archive is in the home of `there`.
 ///
 /// # Errors
 /// When holdall fails.
-pub fn export(case: &Case, there: &Machine) -> Result<String, String> {
+pub fn export(cases: &[Case], there: &Machine) -> Result<String, String> {
     let here = Machine::new("src/app");
-    case.unpack(here.home.dir());
-    let file = there.home.dir().join(format!("{}-{}.tar.gz", case.harness, case.case));
-    let file = file.to_str().expect("UTF-8").to_owned();
-    Holdall::new(&here.home, &here.cwd).done(&["export", &case.id, "-o", &file])?;
-    Ok(file)
-}
-
-/// The one session that a report is about.
-///
-/// # Errors
-/// When it is about another number of sessions.
-pub fn only_session(report: &Value) -> Result<&Value, String> {
-    match report["sessions"].as_array().map(Vec::as_slice) {
-        Some([session]) => Ok(session),
-        _ => Err(format!("the report does not hold one session: {report}")),
+    for case in cases {
+        case.unpack(here.home.dir());
     }
+    let file = there.home.dir().join("sessions.tar.gz");
+    let file = file.to_str().expect("UTF-8").to_owned();
+    let mut args = vec!["export", "-o", &file];
+    args.extend(cases.iter().map(|case| case.id.as_str()));
+    Holdall::new(&here.home, &here.cwd).done(&args)?;
+    Ok(file)
 }
 
 /// A text by which a picker may call the session, as [`squeeze`] leaves it.

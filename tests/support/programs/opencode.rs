@@ -13,7 +13,7 @@ use super::opencode_server::Server;
 use super::{Ended, Home, find_request, installed, last_lines, request_with, run};
 use crate::support::model::Model;
 
-const LIMIT: Duration = Duration::from_secs(90);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// What differs between the two programs.
 #[derive(Debug)]
