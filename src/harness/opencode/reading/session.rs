@@ -45,19 +45,19 @@ impl HeadRow {
     }
 
     /// What is known of the session.
-    pub fn head(&self, flavour: &Flavour) -> Head {
+    pub fn head(self, flavour: &Flavour) -> Head {
         let model = self.model.as_deref().and_then(|json| serde_json::from_str::<Model<'_>>(json).ok());
         Head {
             harness: flavour.info.id.to_owned(),
-            id: self.id.clone(),
-            title: self.title.clone().filter(|title| !is_invented(title)),
-            cwd: self.directory.clone(),
+            title: self.title.filter(|title| !is_invented(title)),
+            id: self.id,
+            cwd: self.directory,
             created: self.created.as_ref().and_then(instant),
             updated: self.updated.as_ref().and_then(instant),
             model: model.and_then(|model| model.name()),
-            harness_version: self.version.clone(),
+            harness_version: self.version,
             git: None,
-            parent: self.parent.clone(),
+            parent: self.parent,
         }
     }
 }
