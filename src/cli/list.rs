@@ -8,7 +8,7 @@ use super::text;
 use super::ui::{FAINT, STRONG, Ui};
 use crate::env::Env;
 use crate::ops::list::{self, Report};
-use crate::ops::select;
+use crate::ops::select::Inventory;
 
 /// Rows on a terminal when nothing else is asked for.
 const ROWS: usize = 20;
@@ -48,14 +48,22 @@ pub fn run(env: &Env, ui: &Ui, args: &ListArgs) -> anyhow::Result<Exit> {
 fn print(env: &Env, ui: &Ui, report: &Report) -> std::io::Result<()> {
     let now = env.now();
     let home = env.home().to_string_lossy();
-    let known = select::known_ids(env);
+    let all;
+    let known = match &report.known_ids {
+        Some(known) => known,
+        // What cannot be read has no ids that could be given.
+        None => {
+            all = Inventory::take(env, &[], &mut Vec::new()).map(|all| all.ids()).unwrap_or_default();
+            &all
+        }
+    };
     let columns = ui.columns();
     let cells: Vec<[String; 4]> = report
         .sessions
         .iter()
         .map(|row| {
             [
-                short_id(&row.head.id, &known),
+                short_id(&row.head.id, known),
                 row.head.harness.clone(),
                 row.head.updated.map_or_else(String::new, |time| text::ago(time, now)),
                 row.bytes.map_or_else(|| "-".to_owned(), text::size),

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::select::{Selected, Selection};
+use super::select::{Inventory, Selected, Selection};
 use crate::env::Env;
 use crate::error::Result;
 use crate::model::{Head, time};
@@ -20,6 +20,9 @@ pub struct Report {
     /// Whether only the sessions of the current directory are shown, because there are some.
     #[serde(skip)]
     pub only_here: bool,
+    /// The ids of all sessions on this machine, sorted; `None` when only some harnesses were looked at.
+    #[serde(skip)]
+    pub known_ids: Option<Vec<String>>,
 }
 
 /// One session.
@@ -51,20 +54,24 @@ impl From<Selected> for Row {
 pub fn run(env: &Env, selection: &Selection, all: bool, rows: Option<usize>) -> Result<Report> {
     let mut warnings = Vec::new();
     let mut only_here = false;
-    let mut sessions = Vec::new();
+    let inventory = Inventory::take(env, &selection.harnesses, &mut warnings)?;
+    let known_ids = selection.harnesses.is_empty().then(|| inventory.ids());
+    let mut sessions;
     if selection.is_open() && !all {
         let here = Selection { cwd: Some(env.cwd().to_owned()), guess: true, ..selection.clone() };
         // Unreadable sessions elsewhere are no news for this directory; the second look names them.
-        sessions = here.resolve(env, &mut Vec::new())?;
+        sessions = here.resolve_in(env, inventory.clone(), &mut Vec::new())?;
         only_here = !sessions.is_empty();
-        if sessions.is_empty() {
+        if only_here {
+            warnings.clear();
+        } else {
             let newest = Selection { limit: rows, ..selection.clone() };
-            sessions = newest.resolve(env, &mut warnings)?;
+            sessions = newest.resolve_in(env, inventory, &mut warnings)?;
         }
         sessions.truncate(rows.unwrap_or(usize::MAX));
     } else {
-        sessions.extend(selection.resolve(env, &mut warnings)?);
+        sessions = selection.resolve_in(env, inventory, &mut warnings)?;
     }
     let sessions = sessions.into_iter().map(Row::from).collect();
-    Ok(Report { schema: "holdall.list/1", sessions, warnings, only_here })
+    Ok(Report { schema: "holdall.list/1", sessions, warnings, only_here, known_ids })
 }

@@ -4,6 +4,7 @@
 //! what was chosen. A filter by directory opens heads; a filter by text reads conversations.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
@@ -57,6 +58,41 @@ struct Candidate {
     found: Found,
 }
 
+/// What is in the stores of some harnesses. Looking takes time that several selections can share.
+#[derive(Clone)]
+pub struct Inventory(Vec<Candidate>);
+
+impl Inventory {
+    /// Looks into the stores of these harnesses; none means all. Stores that cannot be read are
+    /// named in `warnings`.
+    ///
+    /// # Errors
+    /// For an unknown harness.
+    pub fn take(env: &Env, harnesses: &[String], warnings: &mut Vec<String>) -> Result<Self> {
+        let chosen: Vec<&'static dyn Harness> = if harnesses.is_empty() {
+            HARNESSES.to_vec()
+        } else {
+            harnesses.iter().map(|id| harness::by_id(id)).collect::<Result<_>>()?
+        };
+        let mut candidates = Vec::new();
+        for harness in chosen {
+            let scanned = harness.scan(env, &mut |found| candidates.push(Candidate { harness, found }));
+            if let Err(error) = scanned {
+                warnings.push(format!("{}: {error}", harness.info().name));
+            }
+        }
+        Ok(Self(candidates))
+    }
+
+    /// The ids of its sessions, sorted, each once.
+    pub fn ids(&self) -> Vec<String> {
+        let mut ids: Vec<String> = self.0.iter().map(|candidate| candidate.found.id.clone()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+}
+
 impl Selection {
     /// Whether nothing is asked for: no id and no filter.
     pub fn is_open(&self) -> bool {
@@ -75,7 +111,21 @@ impl Selection {
     /// # Errors
     /// For an id that is unknown, ambiguous or too short, and for an unknown harness.
     pub fn resolve(&self, env: &Env, warnings: &mut Vec<String>) -> Result<Vec<Selected>> {
-        let mut candidates = self.candidates(env, warnings)?;
+        let inventory = Inventory::take(env, &self.harnesses, warnings)?;
+        self.resolve_in(env, inventory, warnings)
+    }
+
+    /// The same, from an inventory of [`Selection::harnesses`].
+    ///
+    /// # Errors
+    /// As [`Selection::resolve`].
+    pub fn resolve_in(
+        &self,
+        env: &Env,
+        inventory: Inventory,
+        warnings: &mut Vec<String>,
+    ) -> Result<Vec<Selected>> {
+        let Inventory(mut candidates) = inventory;
         if !self.ids.is_empty() {
             candidates = choose(env, &self.ids, &candidates)?;
         } else {
@@ -100,11 +150,13 @@ impl Selection {
         let mut selected = Vec::new();
         // In batches, so that "the newest 20" opens about 20 files and not all of them.
         let size = if wanted == usize::MAX { candidates.len().max(1) } else { wanted.max(16) };
-        for batch in candidates.chunks(size) {
-            if selected.len() >= wanted && !self.may_be_among(&mut selected, wanted, &batch[0]) {
+        while let Some(first) = candidates.first() {
+            if selected.len() >= wanted && !self.may_be_among(&mut selected, wanted, first) {
                 break;
             }
-            let heads: Vec<_> = batch.par_iter().map(|candidate| self.look(env, candidate)).collect();
+            let rest = candidates.split_off(size.min(candidates.len()));
+            let batch = std::mem::replace(&mut candidates, rest);
+            let heads: Vec<_> = batch.into_par_iter().map(|candidate| self.look(env, candidate)).collect();
             for head in heads {
                 match head {
                     Ok(found) => selected.extend(found),
@@ -131,44 +183,31 @@ impl Selection {
         last.is_some_and(|last| activity(last) < Time::from(next.found.modified))
     }
 
-    fn candidates(&self, env: &Env, warnings: &mut Vec<String>) -> Result<Vec<Candidate>> {
-        let chosen: Vec<&'static dyn Harness> = if self.harnesses.is_empty() {
-            HARNESSES.to_vec()
-        } else {
-            self.harnesses.iter().map(|id| harness::by_id(id)).collect::<Result<_>>()?
-        };
-        let mut candidates = Vec::new();
-        for harness in chosen {
-            let scanned = harness.scan(env, &mut |found| candidates.push(Candidate { harness, found }));
-            if let Err(error) = scanned {
-                warnings.push(format!("{}: {error}", harness.info().name));
-            }
-        }
-        Ok(candidates)
-    }
-
     /// Opens one candidate; empty when it is no session or the filters leave it out.
-    fn look(&self, env: &Env, candidate: &Candidate) -> Result<Vec<Selected>> {
-        let Candidate { harness, found } = candidate;
+    fn look(&self, env: &Env, candidate: Candidate) -> Result<Vec<Selected>> {
+        let Candidate { harness, mut found } = candidate;
+        let known = found.head.take().map(Arc::unwrap_or_clone);
         let name = |error: Error| error.context(format!("{}:{}", harness.info().id, found.id));
-        let Some(head) = harness.head(env, found).map_err(name)? else { return Ok(Vec::new()) };
+        let head = match known {
+            Some(head) => head,
+            None => match harness.head(env, &found).map_err(name)? {
+                Some(head) => head,
+                None => return Ok(Vec::new()),
+            },
+        };
         let named = !self.ids.is_empty();
         if head.parent.is_some() && !self.subagents && !named {
             return Ok(Vec::new());
         }
-        if !self.fits(env, *harness, found, &head).map_err(name)? {
+        if !self.fits(env, harness, &found, &head).map_err(name)? {
             return Ok(Vec::new());
         }
         let mut selected = Vec::new();
         if self.subagents {
-            let agents = harness.subagents(env, found).map_err(name)?;
-            selected.extend(agents.into_iter().map(|(found, head)| Selected {
-                harness: *harness,
-                found,
-                head,
-            }));
+            let agents = harness.subagents(env, &found).map_err(name)?;
+            selected.extend(agents.into_iter().map(|(found, head)| Selected { harness, found, head }));
         }
-        selected.insert(0, Selected { harness: *harness, found: found.clone(), head });
+        selected.insert(0, Selected { harness, found, head });
         Ok(selected)
     }
 
@@ -215,18 +254,6 @@ fn activity(one: &Selected) -> Time {
 
 fn sort(selected: &mut [Selected]) {
     selected.sort_by(|a, b| activity(b).cmp(&activity(a)).then_with(|| a.head.id.cmp(&b.head.id)));
-}
-
-/// The ids of all sessions on this machine, sorted, each once.
-pub fn known_ids(env: &Env) -> Vec<String> {
-    let mut ids = Vec::new();
-    for harness in HARNESSES {
-        // A store that cannot be read has no ids that could be given.
-        let _ = harness.scan(env, &mut |found| ids.push(found.id));
-    }
-    ids.sort_unstable();
-    ids.dedup();
-    ids
 }
 
 /// Whether a session's directory is `dir` or below it, with symbolic links on the way resolved.

@@ -216,6 +216,23 @@ pub fn list<'a>(value: Any<'a>) -> Vec<&'a RawValue> {
     serde_json::from_str(value.get()).unwrap_or_default()
 }
 
+/// The value in one line: documents of earlier versions and checkpoints are written in many.
+pub fn compact(value: &RawValue) -> Cow<'_, str> {
+    let json = value.get();
+    if !json.contains('\n') {
+        return Cow::Borrowed(json);
+    }
+    let (mut out, mut inside, mut escaped) = (String::with_capacity(json.len()), false, false);
+    for c in json.chars() {
+        if inside || !c.is_ascii_whitespace() {
+            out.push(c);
+        }
+        inside ^= c == '"' && !escaped;
+        escaped = inside && c == '\\' && !escaped;
+    }
+    Cow::Owned(out)
+}
+
 /// Whether the value is what JavaScript takes for true.
 pub fn is_true(value: Any<'_>) -> bool {
     value.is_some_and(|value| !matches!(value.get(), "false" | "null" | "0" | "\"\""))

@@ -183,14 +183,14 @@ fn status(shown: &Call<'_>) -> Option<ToolStatus> {
 fn call(reader: &mut Reader<'_>, call: &Call<'_>, status: Option<ToolStatus>, step: u64) -> Result<()> {
     let name = native::text(call.name).unwrap_or_default();
     let native_id = native::text(call.id).unwrap_or_default();
-    let input = call.args.map_or("{}", |args| args.get());
+    let input = call.args.map_or(Cow::Borrowed("{}"), native::compact);
     let call_id = reader.calls.begin(&native_id, &name, status);
     reader.deliver(EventKind::ToolCall {
         call_id: call_id.into(),
         tool: tools::kind(&name),
-        row: tools::shape(&name, input),
+        row: tools::shape(&name, &input),
         name,
-        input: ToolInput::Json(input.into()),
+        input: ToolInput::Json(input),
         step,
     })
 }

@@ -158,15 +158,17 @@ fn sessions_of_earlier_versions_and_checkpoints_are_read() {
     1 assistant: A
     ");
     let history = r#"[{"role":"user","parts":[{"text":"<session_context>x"},{"text":"hello"}]},
-        {"role":"model","parts":[{"text":"hm","thought":true},{"text":"hi"},{"functionCall":{"name":"glob","args":{}}}]},
+        {"role":"model","parts":[{"text":"hm","thought":true},{"text":"hi"},{"functionCall":{"name":"glob","args":{
+          "a b": "c \" d"
+        }}}]},
         {"role":"user","parts":[{"functionResponse":{"name":"glob","response":{"output":"x"}}}]}]"#;
-    let expected = r"
+    let expected = r#"
 user: hello
 1 reasoning (open): hm
 1 assistant: hi
-1 call glob-1: glob (Glob) {}
+1 call glob-1: glob (Glob) {"a b":"c \" d"}
 result glob-1 (Ok): x
-";
+"#;
     assert_eq!(Memory::transcript(history).read(View::Full).0.trim(), expected.trim());
     let saved = format!("{{\n\"history\": {history},\"authType\":\"x\"}}");
     assert_eq!(Memory::transcript(saved).read(View::Full).0.trim(), expected.trim());

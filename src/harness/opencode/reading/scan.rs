@@ -27,24 +27,28 @@ pub fn scan(flavour: &Flavour, env: &Env, found: &mut dyn FnMut(Found)) -> Resul
         Err(error) if error.kind() == Kind::Busy => heads(flavour, env)?,
         heads => heads?,
     };
+    let data_dir = paths::data_dir(flavour, env);
+    let mut legacy = Vec::new();
+    legacy::scan(&data_dir, &mut |session| legacy.push(session))?;
     let mut known = HashSet::new();
     let mut successor = None;
     if let Some(Heads { path, heads, has_successor }) = database {
+        if !legacy.is_empty() {
+            known.extend(heads.iter().map(|head| head.id.clone()));
+        }
         for head in heads {
-            known.insert(head.id.clone());
             let modified = head.updated.map_or(UNIX_EPOCH, Into::into);
             let (id, path) = (head.id.clone(), path.clone());
             found(Found { id, path, bytes: None, modified, head: Some(head.into()) });
         }
         successor = has_successor.then_some(path);
     }
-    let data_dir = paths::data_dir(flavour, env);
     // A session that lies in two trees was copied by 1.0; it reads the newer one, which comes first.
-    legacy::scan(&data_dir, &mut |session| {
+    for session in legacy {
         if known.insert(session.id.clone()) {
             found(session);
         }
-    })?;
+    }
     match successor {
         Some(path) => Err(Error::new(Kind::Unsupported, store::successor(flavour, &path))),
         None => Ok(()),
@@ -62,9 +66,10 @@ fn heads(flavour: &Flavour, env: &Env) -> Result<Option<Heads>> {
     let Some(path) = paths::database(flavour, env) else { return Ok(None) };
     let Some(store) = Store::open(flavour, &path)? else { return Ok(None) };
     let sql = store.select_heads();
-    let rows: Vec<HeadRow> =
-        store.query(|connection| connection.prepare(&sql)?.query_map([], HeadRow::read)?.collect())?;
-    let heads = rows.iter().map(|row| row.head(flavour)).collect();
+    let heads = store.query(|connection| {
+        let head = |row: &rusqlite::Row<'_>| HeadRow::read(row).map(|row| row.head(flavour));
+        connection.prepare(&sql)?.query_map([], head)?.collect()
+    })?;
     Ok(Some(Heads { path, heads, has_successor: store.has_successor }))
 }
 

@@ -45,19 +45,19 @@ impl HeadRow {
     }
 
     /// What is known of the session.
-    pub fn head(&self, flavour: &Flavour) -> Head {
+    pub fn head(self, flavour: &Flavour) -> Head {
         let model = self.model.as_deref().and_then(|json| serde_json::from_str::<Model<'_>>(json).ok());
         Head {
             harness: flavour.info.id.to_owned(),
-            id: self.id.clone(),
-            title: self.title.clone().filter(|title| !is_invented(title)),
-            cwd: self.directory.clone(),
+            title: self.title.filter(|title| !is_invented(title)),
+            id: self.id,
+            cwd: self.directory,
             created: self.created.as_ref().and_then(instant),
             updated: self.updated.as_ref().and_then(instant),
             model: model.and_then(|model| model.name()),
-            harness_version: self.version.clone(),
+            harness_version: self.version,
             git: None,
-            parent: self.parent.clone(),
+            parent: self.parent,
         }
     }
 }
@@ -270,7 +270,7 @@ impl SessionRow {
                 diffs: json(&self.diffs),
             }),
             cost: self.cost.as_ref(),
-            tokens: self.tokens.iter().any(Option::is_some).then(|| Tokens {
+            tokens: self.tokens.iter().any(Option::is_some).then_some(Tokens {
                 input: input.as_ref(),
                 output: output.as_ref(),
                 reasoning: reasoning.as_ref(),

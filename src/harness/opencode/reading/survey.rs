@@ -163,12 +163,13 @@ impl Survey {
     /// The offsets of the messages that the model gets, in pieces, in the order that it gets them.
     pub fn live(&self) -> Vec<Range<u64>> {
         let at = |place: usize| self.offsets.get(place).copied().unwrap_or(self.end);
-        match &self.compaction {
+        let places = match &self.compaction {
             Some(Compaction { request, summary, kept }) if kept < request => {
-                vec![at(*request)..at(summary + 1), at(*kept)..at(*request), at(summary + 1)..self.end]
+                [(*request, summary + 1), (*kept, *request), (summary + 1, self.offsets.len())].to_vec()
             }
-            _ => vec![at(self.start)..self.end],
-        }
+            _ => [(self.start, self.offsets.len())].to_vec(),
+        };
+        places.into_iter().map(|(start, end)| at(start)..at(end)).collect()
     }
 
     /// The offsets of the messages that a compaction took out of the model's sight.

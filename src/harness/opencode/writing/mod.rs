@@ -29,3 +29,6 @@ pub mod schema;
 pub mod session;
 pub mod store;
 pub mod write;
+
+#[cfg(test)]
+mod tests;

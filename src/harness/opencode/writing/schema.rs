@@ -143,9 +143,7 @@ pub fn owned(flavour: &Flavour, database: &Path) -> Result<Vec<(&'static str, &'
     if tables.contains("session_v2") {
         let message =
             format!("{} is a database of opencode 2, which this holdall does not write", database.display());
-        return Err(Error::new(Kind::Unsupported, message)
-            .hint("nothing was changed")
-            .hint("opencode 2 imports a file itself: on a machine or in a HOME where it was not started, import the session into opencode 1, then run `opencode export ID` there"));
+        return Err(Error::new(Kind::Unsupported, message).hint("nothing was changed"));
     }
     if let Some(unknown) = unknown(flavour, &snapshot, &tables)? {
         let message = format!(

@@ -280,8 +280,10 @@ impl<'a> Writer<'a> {
         );
         self.waiting += text.len();
         let now = self.now.timestamp_millis();
+        // As text it is glued to what the model said next.
+        let text = format!("{}\n\n", text.trim_end());
         let message = self.answer(step, false, in_model)?;
-        message.add(Record::Reasoning { text: text.to_owned(), time: Span { start: now, end: now } }, now);
+        message.add(Record::Reasoning { text, time: Span { start: now, end: now } }, now);
         Ok(())
     }
 

@@ -131,7 +131,7 @@ fn a_compaction_that_was_taken_back_hides_nothing() {
 fn a_torn_end_and_a_missing_session_file_are_no_obstacle() {
     let whole = format!("{}\n{}\n{}", ask("u1"), answer("a1", "u1"), ask("u2"));
     let mut files = Files::default();
-    let torn = whole[..whole.len() - 9].as_bytes().to_vec();
+    let torn = whole.as_bytes()[..whole.len() - 9].to_vec();
     let path = "session/ses_1/messages.jsonl".to_owned();
     let size = torn.len() as u64;
     files.push(
