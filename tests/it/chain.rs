@@ -234,8 +234,7 @@ fn with_asides(before: &[Told], after: Vec<Told>) -> Vec<Told> {
     let retold = |(at, told): (usize, Told)| match (before.get(at), &told) {
         (Some(Told::Aside { kind, text }), Told::Said { by: "user", parts }) => {
             let said = parts[0]["text"].as_str().unwrap_or_default();
-            let interrupted = kind == "interrupted" && said.starts_with("[Request interrupted by user");
-            if interrupted || (!text.is_empty() && said.contains(text.as_str())) {
+            if !text.is_empty() && said.contains(text.as_str()) {
                 Told::Aside { kind: kind.clone(), text: text.clone() }
             } else {
                 told
@@ -247,8 +246,17 @@ fn with_asides(before: &[Told], after: Vec<Told>) -> Vec<Told> {
 }
 
 /// The same with the results of parallel calls in the order of the calls: Gemini CLI and opencode keep
-/// each result with its call.
+/// each result with its call. Of what stands beside the dialogue only summaries and the user's own
+/// commands must arrive: opencode has an interruption as the state of a call, and no place for reports.
 fn in_order(mut told: Vec<Told>) -> Vec<Told> {
+    let travels = |kind: &str| kind == "summary" || kind.contains("shell");
+    told.retain(|told| !matches!(told, Told::Aside { kind, .. } if !travels(kind)));
+    let tells = |told: &Told, words: &str| {
+        matches!(told, Told::Said { by: "user", parts }
+            if parts[0]["text"].as_str().is_some_and(|text| text.starts_with(words)))
+    };
+    // The words in which a program without notes tells the others.
+    told.retain(|told| !tells(told, "[Request interrupted by user") && !tells(told, "Agent \""));
     let is_result = |told: &Told| matches!(told, Told::Result { .. });
     for results in told.chunk_by_mut(|a, b| is_result(a) && is_result(b)) {
         results.sort_by_key(|told| if let Told::Result { number, .. } = told { *number } else { 0 });

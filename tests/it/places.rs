@@ -13,15 +13,22 @@ use crate::support::cases::{self, Case};
 use crate::support::dialogue;
 use crate::support::expect;
 use crate::support::model::Model;
-use crate::support::programs::{KILO, OPENCODE, Opencode};
+use crate::support::programs::{Claude, Codex, Gemini, KILO, OPENCODE, Opencode};
 
 fn case(harness: &str, name: &str) -> Case {
     cases::of(harness).into_iter().find(|case| case.case == name).expect("it is recorded")
 }
 
-/// Carries a session to a machine as it is, where the program lists and resumes it.
+/// Carries a session to a machine where the program is configured but never ran; there it lists and
+/// resumes it.
 #[track_caller]
 fn arrives(case: Case, target: &str, there: &Machine, what: &str) {
+    match target {
+        "claude" => drop(Claude::new(&there.home, &there.cwd)),
+        "codex" => drop(Codex::new(&there.home, &there.cwd)),
+        "gemini" => drop(Gemini::new(&there.home, &there.cwd)),
+        _ => drop(Opencode::named(target, &there.home, &there.cwd)),
+    }
     let mut journeys = journey::carry(vec![case], there, target).unwrap();
     let journey = &mut journeys[0];
     let mut agent = Agent::as_it_is(target, there);
