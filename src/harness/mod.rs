@@ -58,6 +58,9 @@ pub struct Info {
     pub write: bool,
     /// Can the installed program say, without a model call, which sessions it lists?
     pub confirms: bool,
+    /// Does its list show a new session only after it has looked through its store, which it does
+    /// when it is asked?
+    pub indexes: bool,
 }
 
 /// A session in a store, as far as its directory entry tells.

@@ -52,6 +52,7 @@ static INFO: Info = Info {
     read: true,
     write: true,
     confirms: false,
+    indexes: false,
 };
 
 /// Claude Code.

@@ -59,6 +59,7 @@ static INFO: Info = Info {
     read: true,
     write: true,
     confirms: true,
+    indexes: true,
 };
 
 /// Codex CLI, by OpenAI.

@@ -233,6 +233,7 @@ fn explain(path: &Path, error: rusqlite::Error) -> Error {
         }
         Some(ErrorCode::NotADatabase) => {
             Error::new(Kind::Unsupported, format!("{there} is no SQLite database, or is encrypted"))
+                .hint("bring it back from a backup, or move it away: the program makes a new one")
         }
         Some(ErrorCode::DatabaseCorrupt) => {
             Error::new(Kind::Unsupported, format!("{there} is damaged: {error}"))

@@ -54,6 +54,7 @@ static INFO: Info = Info {
     write: true,
     // Its list may call the model, and its start deletes sessions.
     confirms: false,
+    indexes: false,
 };
 
 /// Gemini CLI, by Google.

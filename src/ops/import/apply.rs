@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 
 use super::compare::Relation;
-use super::decide::{Decision, Planned};
+use super::decide::{Decision, Planned, with_hints};
 use super::here::Origin;
 use super::incoming::Incoming;
 use super::meter::{self, Meter};
@@ -142,7 +142,7 @@ fn count(env: &Env, options: &Options, plan: &Planned<'_>, work: &Work, progress
         match render_all(env, options, plan, content, &mut meter.watch(&mut counter)) {
             Ok(fidelity) => done.fidelity.merge(&fidelity),
             Err(error) => {
-                done.failure = Some(error.to_string());
+                done.failure = Some(with_hints(&error));
                 break;
             }
         }
@@ -220,7 +220,7 @@ fn write(
             }
             Err(error) => {
                 transaction.drop_session(session)?;
-                done[place].failure = Some(error.to_string());
+                done[place].failure = Some(with_hints(&error));
             }
         }
     }
@@ -228,7 +228,7 @@ fn write(
     for (outcome, &place) in committed.sessions.iter().zip(&acting) {
         if let Outcome::Failed(error) = outcome {
             done[place].changes.clear();
-            done[place].failure = Some(error.to_string());
+            done[place].failure = Some(with_hints(error));
         }
     }
     Ok((done, committed.backup_dir))

@@ -162,7 +162,8 @@ pub fn plan<'a>(
         .collect())
 }
 
-fn with_hints(error: &Error) -> String {
+/// The error in one line, with what to do about it.
+pub fn with_hints(error: &Error) -> String {
     let mut text = error.to_string();
     for hint in error.hints() {
         text.push_str("; ");

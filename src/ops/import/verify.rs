@@ -27,7 +27,7 @@ pub fn verify(
     for (id, places) in by_harness {
         let Ok(to) = harness::by_id(id) else { continue };
         let asks = to.info().confirms && !options.no_confirm && env.find_program(to.info().program).is_some();
-        if to.info().confirms && !asks {
+        if to.info().indexes && !asks {
             warnings.push(format!(
                 "{} did not run, so it has not indexed the sessions: they resume by id, and its own list shows them \
                  after it has scanned its directory",

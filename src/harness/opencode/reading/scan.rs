@@ -50,7 +50,8 @@ pub fn scan(flavour: &Flavour, env: &Env, found: &mut dyn FnMut(Found)) -> Resul
         }
     }
     match successor {
-        Some(path) => Err(Error::new(Kind::Unsupported, store::successor(flavour, &path))),
+        Some(path) => Err(Error::new(Kind::Unsupported, store::successor(flavour, &path))
+            .hint("the sessions that it took over can be listed, exported and converted; nothing is written into it")),
         None => Ok(()),
     }
 }
