@@ -359,7 +359,12 @@ fn gemini_user(text: &str) -> Option<Item> {
         None
     } else if begins(&["<state_snapshot>"]) {
         Some(Item::Summary(text.to_owned()))
-    } else if begins(&["I ran the following shell command:", "[Request interrupted by user"]) {
+    } else if begins(&[
+        "I ran the following shell command:",
+        "[Request interrupted by user",
+        // The program has no form for the report of a background task: this one is holdall's.
+        "<task-report>",
+    ]) {
         Some(Item::Note(text.to_owned()))
     } else {
         Some(Item::User(text.to_owned()))
