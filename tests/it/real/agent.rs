@@ -5,12 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, OnceLock};
 
+use serde_json::Value;
 use tempfile::TempDir;
 
 use super::FIRST;
 use crate::support::cases::{self, Case};
 use crate::support::dialogue::{self, Item};
 use crate::support::programs::{Claude, Codex, Gemini, Home, Opencode, Origin, Talk};
+use crate::support::tree::{self, Node};
 
 /// A home and a project directory in it.
 pub struct Machine {
@@ -142,4 +144,27 @@ pub fn oracle(case: &Case) -> Result<Vec<Item>, String> {
         cases.iter().map(answer).collect()
     };
     answers.get_or_init(ask)[&case.case].clone()
+}
+
+/// Thoughts that were recorded and that the source's program keeps to itself when it resumes: Gemini
+/// CLI tells its model none. A target may tell them.
+pub fn unsaid(case: &Case) -> Vec<Item> {
+    if case.harness != "gemini" {
+        return Vec::new();
+    }
+    let home = tempfile::tempdir().expect("a temporary directory");
+    case.unpack(home.path());
+    let files = tree::read(&home.path().join(".gemini/tmp"));
+    let texts = files.into_values().filter_map(|node| match node {
+        Node::File { bytes, .. } => String::from_utf8(bytes).ok(),
+        _ => None,
+    });
+    let records: Vec<Value> = texts
+        .flat_map(|text| text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect::<Vec<_>>())
+        .collect();
+    let thoughts = records.iter().filter_map(|record: &Value| record["thoughts"].as_array()).flatten();
+    thoughts
+        .filter_map(|thought| thought["description"].as_str())
+        .map(|text| Item::Reasoning(text.to_owned()))
+        .collect()
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::agent::{Agent, Machine, oracle};
+use super::agent::{Agent, Machine, oracle, unsaid};
 use super::{FIRST, THANKS};
 use crate::support::cases::Case;
 use crate::support::dialogue::Item;
@@ -82,7 +82,8 @@ impl Journey {
         if self.case.harness == target {
             self.problems.extend(expect::same(&self.said, &told).err());
         } else {
-            self.problems.extend(expect::converted(&self.said, &told).err().into_iter().flatten());
+            let said = [self.said.as_slice(), &unsaid(&self.case)].concat();
+            self.problems.extend(expect::converted(&said, &told).err().into_iter().flatten());
         }
         self.told = told;
     }
