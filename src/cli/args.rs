@@ -18,11 +18,7 @@ use crate::ops::select::Selection;
     name = "holdall",
     version,
     about = "Carries coding-agent sessions to another machine, or into another harness",
-    long_about = "Carries coding-agent sessions to another machine, or into another harness. A harness \
-        is the program that runs the agent: Claude Code, Codex CLI.\n\n\
-        `export` packs sessions into a portable .tar.gz. `import` brings them into the same harness on \
-        another machine, or into a different one, as native sessions that it lists itself and resumes \
-        with the whole history.",
+    long_about = long_about(),
     after_help = "Exit codes: 0 done; 1 failed, nothing half-written is left; 2 wrong usage; 3 done, but some \
         sessions were skipped for a conflict or could not be brought; 4 the archive was refused.",
     propagate_version = true,
@@ -114,6 +110,18 @@ impl Command {
     pub fn changes_the_machine(&self) -> bool {
         matches!(self, Self::Import(_) | Self::Convert(_) | Self::Undo(_))
     }
+}
+
+fn long_about() -> String {
+    let names: Vec<&str> = HARNESSES.iter().map(|harness| harness.info().name).collect();
+    format!(
+        "Carries coding-agent sessions to another machine, or into another harness. A harness is the program \
+         that runs the agent: {}.\n\n\
+         `export` packs sessions into a portable .tar.gz. `import` brings them into the same harness on \
+         another machine, or into a different one, as native sessions that it lists itself and resumes \
+         with the whole history.",
+        names.join(", ")
+    )
 }
 
 fn harness_ids() -> PossibleValuesParser {
@@ -278,7 +286,7 @@ pub struct PlaceArgs {
     /// Do not start the target program to let it index and list the sessions
     #[arg(long)]
     pub no_confirm: bool,
-    /// Record this model in converted sessions instead of the source's
+    /// Record this model in converted sessions instead of the source's (opencode, Kilo: PROVIDER/MODEL)
     #[arg(long, value_name = "M")]
     pub model: Option<String>,
     /// Do not show what would happen and ask first, as an import on a terminal does
