@@ -155,6 +155,23 @@ pub struct Part<'a> {
     pub tail_start_id: Option<Text<'a>>,
 }
 
+/// What holdall's writer leaves in a part's metadata.
+#[derive(Debug, Deserialize, Default)]
+#[serde(default)]
+pub struct Marks<'a> {
+    /// Ours.
+    #[serde(borrow)]
+    pub holdall: Option<Mark<'a>>,
+}
+
+/// The mark of a text that nobody typed.
+#[derive(Debug, Deserialize)]
+pub struct Mark<'a> {
+    /// The kind of note.
+    #[serde(borrow)]
+    pub note: Text<'a>,
+}
+
 impl Part<'_> {
     /// Whether the part is of this type.
     pub fn is(&self, kind: &str) -> bool {

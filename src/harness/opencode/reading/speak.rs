@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use super::super::tools::{self, TOOLS};
-use super::native::{Info, Part, Providers, Span, State, Text, ToolNotes, loose};
+use super::native::{Info, Mark, Marks, Part, Providers, Span, State, Text, ToolNotes, loose};
 use super::read::Reader;
 use super::survey::digest;
 use crate::error::Result;
@@ -42,7 +42,16 @@ impl Reader<'_> {
         for part in parts {
             match &*part.kind {
                 "text" if part.ignored == Some(true) => {}
-                "text" if part.synthetic == Some(true) => self.context += u64::from(!has_files),
+                "text" if part.synthetic == Some(true) => match note(part) {
+                    Some((kind, text)) => {
+                        if !content.is_empty() {
+                            let content = std::mem::take(&mut content);
+                            self.deliver(None, EventKind::User { content })?;
+                        }
+                        self.deliver(None, EventKind::Note { kind, text: text.into() })?;
+                    }
+                    None => self.context += u64::from(!has_files),
+                },
                 "text" => content.extend(part.text.as_deref().filter(|text| !is_blank(text)).map(words)),
                 "file" if is_media(part) => match media(part) {
                     Some(piece) => content.push(piece),
@@ -171,6 +180,9 @@ impl Reader<'_> {
             let attached = state.attachments.iter().flatten();
             content.extend(attached.filter(|part| part.is("file")).filter_map(media));
         }
+        if text.is_empty() && content.len() > 1 {
+            content.remove(0);
+        }
         let exit_code = notes.exit;
         self.deliver(span.end, EventKind::ToolResult { call_id: id.into(), content, status, exit_code })
     }
@@ -226,6 +238,17 @@ fn outcome<'s>(state: &'s State<'_>, notes: &'s ToolNotes<'_>, cleared: bool) ->
         }
         _ => (NO_RESULT, ToolStatus::Interrupted),
     }
+}
+
+/// What holdall wrote of another program's session and marked: nobody typed it, and it is no context.
+fn note<'p>(part: &'p Part<'_>) -> Option<(NoteKind, &'p str)> {
+    let Marks { holdall: Some(Mark { note }) } = loose(part.metadata) else { return None };
+    let kind = match &*note {
+        "interrupted" => NoteKind::Interrupted,
+        "task-report" => NoteKind::TaskReport,
+        _ => return None,
+    };
+    Some((kind, part.text.as_deref()?))
 }
 
 fn state<'a>(part: &Part<'a>) -> Option<State<'a>> {

@@ -56,6 +56,8 @@ fn calls_end_in_every_way() {
         "attachments": [{"type": "file", "mime": "image/png", "url": "data:image/png;base64,AAAA"}]});
     let image = json!({"status": "completed", "input": {}, "output": "seen", "time": {"start": 1, "end": 2},
         "attachments": [{"type": "file", "mime": "image/png", "url": "data:image/png;base64,AAAA"}]});
+    let mut silent = image.clone();
+    silent["output"] = json!("");
     let parts = [
         tool(
             "read",
@@ -78,10 +80,11 @@ fn calls_end_in_every_way() {
         tool("bash", "5", json!({"status": "pending", "input": {}, "raw": "{"})),
         tool("read", "6", cleared),
         tool("read", "7", image),
+        tool("read", "8", silent),
     ];
     let (events, _) = model_view(&[line("a1", assistant("u1", 1), &parts)]);
     assert_eq!(
-        events[7..],
+        events[8..],
         [
             "1 Error None no such file",
             "2 Interrupted None half",
@@ -90,6 +93,7 @@ fn calls_end_in_every_way() {
             "5 Interrupted None [Tool execution was interrupted]",
             "6 Ok None [Old tool result content cleared]",
             r#"7 Ok None seen + <image/png Base64("AAAA")>"#,
+            r#"8 Ok None <image/png Base64("AAAA")>"#,
         ]
     );
 }
@@ -157,6 +161,21 @@ fn a_command_that_the_user_ran_is_a_note() {
         line("u2", user(3), &[text("next")]),
     ]);
     assert_eq!(events, ["UserShell $ x\nout", "user next"]);
+}
+
+#[test]
+fn what_holdall_marked_as_a_note_is_one_again() {
+    let marked = |note: &str| {
+        let metadata = json!({"holdall": {"note": note}});
+        json!({"type": "text", "text": "it came back", "synthetic": true, "metadata": metadata})
+    };
+    let (events, notes) = model_view(&[
+        line("u1", user(1), &[text("go"), marked("task-report")]),
+        line("u2", user(2), &[marked("interrupted")]),
+        line("u3", user(3), &[marked("of another version")]),
+    ]);
+    assert_eq!(events, ["user go", "TaskReport it came back", "Interrupted it came back"]);
+    assert_eq!(codes(&notes), [("context.left-out", 1)]);
 }
 
 #[test]
