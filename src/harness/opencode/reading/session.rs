@@ -105,7 +105,7 @@ pub struct Info<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     metadata: Option<&'a RawValue>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    revert: Option<&'a RawValue>,
+    revert: Option<Revert<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     permission: Option<&'a RawValue>,
     time: Times<'a>,
@@ -136,6 +136,18 @@ pub fn model_name(provider: Option<String>, id: String) -> String {
         Some(provider) => format!("{provider}/{id}"),
         None => id,
     }
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Revert<'a> {
+    #[serde(borrow, default, rename = "messageID", skip_serializing_if = "Option::is_none")]
+    message_id: Option<&'a RawValue>,
+    #[serde(borrow, default, rename = "partID", skip_serializing_if = "Option::is_none")]
+    part_id: Option<&'a RawValue>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    snapshot: Option<&'a RawValue>,
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    diff: Option<&'a RawValue>,
 }
 
 #[derive(Debug, Serialize)]
