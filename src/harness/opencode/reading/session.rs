@@ -144,6 +144,9 @@ struct Revert<'a> {
     message_id: Option<&'a RawValue>,
     #[serde(borrow, default, rename = "partID", skip_serializing_if = "Option::is_none")]
     part_id: Option<&'a RawValue>,
+    /// Kilo 7.7: whether the files of the workspace were reverted too.
+    #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
+    workspace: Option<&'a RawValue>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
     snapshot: Option<&'a RawValue>,
     #[serde(borrow, default, skip_serializing_if = "Option::is_none")]
