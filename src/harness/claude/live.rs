@@ -3,11 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use super::locate::{data_dir, entries};
+use super::locate::data_dir;
 use super::loose::{Text, record};
 use crate::env::Env;
 use crate::error::Result;
 use crate::harness::Found;
+use crate::harness::common::directory::entries;
 
 record! {
     /// What a running program says of itself, in `sessions/<pid>.json`.

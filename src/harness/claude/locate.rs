@@ -4,7 +4,6 @@
 //! transcript for each session. It has no index: its own list is made by looking at the files.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use unicode_normalization::UnicodeNormalization;
@@ -12,6 +11,7 @@ use unicode_normalization::UnicodeNormalization;
 use crate::env::Env;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::harness::Found;
+use crate::harness::common::directory::entries;
 use crate::harness::common::files;
 
 /// Longer names of project directories are cut and get a hash (Claude Code 2.1.329).
@@ -59,40 +59,6 @@ pub fn scan(env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// One entry of a directory.
-pub struct Entry {
-    /// Its name; entries whose names are not Unicode are none of the program's.
-    pub name: String,
-    /// Its path.
-    pub path: PathBuf,
-    /// A directory, not a link to one.
-    pub is_dir: bool,
-    /// A file, not a link to one.
-    pub is_file: bool,
-}
-
-/// The entries of a directory, by name. A missing directory has none.
-///
-/// # Errors
-/// When the directory cannot be read.
-pub fn entries(dir: &Path) -> Result<Vec<Entry>> {
-    let list = match fs::read_dir(dir) {
-        Ok(list) => list,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(Error::io("read", dir, error)),
-    };
-    let mut entries = Vec::new();
-    for entry in list {
-        let entry = entry.at("read", dir)?;
-        let (Ok(kind), Ok(name)) = (entry.file_type(), entry.file_name().into_string()) else { continue };
-        entries.push(Entry { name, path: entry.path(), is_dir: kind.is_dir(), is_file: kind.is_file() });
-    }
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(entries)
 }
 
 /// Whether the name of the project directory allows that the session belongs to `dir` or below.

@@ -10,11 +10,12 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 
 use super::head;
-use super::locate::{Entry, data_dir, entries};
+use super::locate::data_dir;
 use super::loose::{Text, parse_prefix, record};
 use super::place::Part;
 use crate::env::Env;
 use crate::error::{Error, IoContext, Kind, Result};
+use crate::harness::common::directory::{Entry, entries};
 use crate::harness::common::files::{Files, Source};
 use crate::harness::common::jsonl::complete_length;
 use crate::harness::{Found, NativeSession};

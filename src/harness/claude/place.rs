@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::locate::{data_dir, project_name, valid_id};
 use super::write;
 use crate::error::{Error, Kind, Result};
+use crate::harness::common::directory::is_safe_name;
 use crate::harness::{Growth, Layout, OutFile, OutSource, Stored, Target};
 use crate::model::{FileMeta, Role, payload};
 
@@ -158,22 +159,6 @@ impl fmt::Display for Part {
             Self::Task { id, name } => write!(f, "tasks/{id}/{name}"),
         }
     }
-}
-
-/// Whether a name means the same single file on every system: no separators, no device names of
-/// Windows, nothing that starts or ends invisibly.
-fn is_safe_name(name: &str) -> bool {
-    let odd = |c: char| c.is_control() || r#"/\:*?"<>|"#.contains(c);
-    let stem = name.split('.').next().unwrap_or_default().to_ascii_uppercase();
-    let device = matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL")
-        || (stem.len() == 4
-            && (stem.starts_with("COM") || stem.starts_with("LPT"))
-            && stem.ends_with(|c: char| c.is_ascii_digit()));
-    (1..=255).contains(&name.len())
-        && !name.starts_with(['.', ' '])
-        && !name.ends_with(['.', ' '])
-        && !name.contains(odd)
-        && !device
 }
 
 /// Where a session of Claude Code goes on this machine.

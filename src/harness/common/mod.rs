@@ -1,6 +1,7 @@
 //! What several adapters need.
 //!
 //! - [`arguments`]: arguments of tool calls under other names
+//! - [`directory`]: what is in a directory, and which names may be made there
 //! - [`jsonl`]: lines of a JSONL file with their offsets, however long they are
 //! - [`repair`]: makes a record readable that a strict parser refuses for its text alone
 //! - [`splice`]: replaces values inside a record, all other bytes untouched
@@ -9,9 +10,13 @@
 //! - [`program`]: runs an installed harness, with a time limit
 
 pub mod arguments;
+pub mod directory;
 pub mod files;
 pub mod jsonl;
 pub mod program;
 pub mod repair;
 pub mod splice;
 pub mod sqlite;
+
+#[cfg(test)]
+pub mod outline;

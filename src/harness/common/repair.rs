@@ -31,7 +31,7 @@ pub fn repair(record: &[u8]) -> Option<Vec<u8>> {
     changed.then_some(bytes)
 }
 
-/// The UTF-16 code unit of the escape `\uXXXX` at `at`.
+/// The UTF-16 code unit of the escape at `at`: `\u` and four hexadecimal digits.
 fn unit(bytes: &[u8], at: usize) -> Option<u32> {
     let digits = bytes.get(at..at + 6)?.strip_prefix(b"\\u")?;
     digits.iter().try_fold(0, |unit, digit| Some(unit << 4 | char::from(*digit).to_digit(16)?))

@@ -17,8 +17,9 @@ use serde::Deserialize;
 use super::native;
 use super::{head, projects};
 use crate::env::Env;
-use crate::error::{Error, IoContext, Result};
+use crate::error::Result;
 use crate::harness::Found;
+use crate::harness::common::directory::entries;
 
 /// The first record of a session has some 250 bytes.
 const HEADER: usize = 4 << 10;
@@ -45,40 +46,6 @@ pub fn is_session(name: &str) -> bool {
 /// The tag of a file that `/chat save` wrote.
 pub fn checkpoint_tag(name: &str) -> Option<&str> {
     name.strip_prefix("checkpoint-")?.strip_suffix(".json")
-}
-
-/// One entry of a directory.
-pub struct Entry {
-    /// Its name; entries whose names are not Unicode are none of the program's.
-    pub name: String,
-    /// Its path.
-    pub path: PathBuf,
-    /// A directory, not a link to one.
-    pub is_dir: bool,
-    /// A file, not a link to one.
-    pub is_file: bool,
-}
-
-/// The entries of a directory, by name. A missing directory has none.
-///
-/// # Errors
-/// When the directory cannot be read.
-pub fn entries(dir: &Path) -> Result<Vec<Entry>> {
-    let list = match fs::read_dir(dir) {
-        Ok(list) => list,
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(Vec::new());
-        }
-        Err(error) => return Err(Error::io("read", dir, error)),
-    };
-    let mut entries = Vec::new();
-    for entry in list {
-        let entry = entry.at("read", dir)?;
-        let (Ok(kind), Ok(name)) = (entry.file_type(), entry.file_name().into_string()) else { continue };
-        entries.push(Entry { name, path: entry.path(), is_dir: kind.is_dir(), is_file: kind.is_file() });
-    }
-    entries.sort_by(|a, b| a.name.cmp(&b.name));
-    Ok(entries)
 }
 
 /// Delivers every session once.

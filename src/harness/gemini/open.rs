@@ -7,12 +7,13 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::index::{self, Form};
-use super::locate::{self, entries};
+use super::locate;
 use super::native::{self, Call, Message};
 use super::record::{Element, Speaker};
 use super::{head, relocate};
 use crate::env::Env;
 use crate::error::{Error, IoContext, Kind, Result};
+use crate::harness::common::directory::entries;
 use crate::harness::common::files::{Files, Source};
 use crate::harness::common::jsonl;
 use crate::harness::{Found, NativeSession};

@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::locate::{self, entries};
+use super::locate;
 use crate::error::{Error, Kind, Result};
+use crate::harness::common::directory::entries;
 use crate::harness::{OutLine, Target};
 
 /// The file that says whose a directory is.
@@ -215,8 +216,8 @@ mod tests {
 
     #[test]
     fn hashes() {
-        let hash = hash("/home/user/work/Proj_One");
-        assert_eq!(hash, "2a1202562fe1fad9db6ff2af7478cf5952b90210a5482b5af416940ba1e47f46");
+        let hash = hash("/home/dev/src/Proj_One");
+        assert_eq!(hash, "8802d5bf401f744ddb0d0417fdc7f5c32ffcd90ff987591dd476348e922328ef");
         assert!(is_hash(&hash) && !is_hash("proj-one"));
     }
 }

@@ -6,6 +6,7 @@
 //! the second changes with each turn. Sub-agents are sessions of their own and have two such files
 //! each.
 
+mod columns;
 mod flavour;
 mod paths;
 mod reading;

@@ -6,6 +6,7 @@ mod import;
 mod model;
 mod recovery;
 mod rows;
+mod rows_recovery;
 mod shared_lines;
 mod undo;
 

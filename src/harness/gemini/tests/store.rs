@@ -2,7 +2,7 @@
 
 use super::*;
 
-const CWD: &str = "/home/user/work/Proj_One";
+const CWD: &str = "/home/dev/src/Proj_One";
 
 fn log(id: &str, prompt: &str, updated: &str) -> String {
     format!(
@@ -40,8 +40,8 @@ fn of_several_files_of_one_session_the_newest_that_says_something_counts() {
     );
     let head = Gemini.head(&env, &found[0]).expect("readable").expect("a session");
     assert_eq!((head.title.as_deref(), head.cwd.as_deref()), (Some("newer"), Some(CWD)));
-    assert!(Gemini.may_be_in(&found[0], Path::new("/home/user/work")));
-    assert!(!Gemini.may_be_in(&found[0], Path::new("/home/user/other")));
+    assert!(Gemini.may_be_in(&found[0], Path::new("/home/dev/src")));
+    assert!(!Gemini.may_be_in(&found[0], Path::new("/home/dev/other")));
 }
 
 #[test]

@@ -4,46 +4,10 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::super::columns::{HEAD, SESSION};
 use super::super::flavour::Flavour;
 use crate::error::{Error, Kind, Result};
 use crate::harness::common::sqlite::Snapshot;
-
-/// What is selected of a session, in the order that [`super::session::SessionRow`] reads it in.
-/// 1.18 has all of them; 1.2 has none of those that were added later.
-const COLUMNS: [&str; 29] = [
-    "id",
-    "parent_id",
-    "directory",
-    "title",
-    "version",
-    "model",
-    "time_created",
-    "time_updated",
-    "slug",
-    "project_id",
-    "workspace_id",
-    "path",
-    "agent",
-    "share_url",
-    "summary_additions",
-    "summary_deletions",
-    "summary_files",
-    "summary_diffs",
-    "metadata",
-    "cost",
-    "tokens_input",
-    "tokens_output",
-    "tokens_reasoning",
-    "tokens_cache_read",
-    "tokens_cache_write",
-    "revert",
-    "permission",
-    "time_compacting",
-    "time_archived",
-];
-
-/// So many of them are enough for a head.
-const HEAD_COLUMNS: usize = 8;
 
 /// No version is without these.
 const REQUIRED: [&str; 4] = ["id", "directory", "time_created", "time_updated"];
@@ -114,12 +78,12 @@ impl Store {
 
     /// The statement that selects heads of sessions.
     pub fn select_heads(&self) -> String {
-        self.select(&COLUMNS[..HEAD_COLUMNS])
+        self.select(&SESSION[..HEAD])
     }
 
     /// The statement that selects all that is known of sessions.
     pub fn select_sessions(&self) -> String {
-        self.select(&COLUMNS)
+        self.select(&SESSION)
     }
 
     /// Columns that this database does not have are NULL.

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use super::super::columns::SESSION;
 use super::super::flavour::Flavour;
 use crate::error::{Error, Kind, Result};
 use crate::harness::common::sqlite::Snapshot;
@@ -84,38 +85,6 @@ pub const WRITTEN: [(&str, &[&str]); 5] = [
     ("message", &["id", "session_id", "time_created", "time_updated", "data"]),
     ("part", &["id", "message_id", "session_id", "time_created", "time_updated", "data"]),
     ("todo", &["session_id", "content", "status", "priority", "position", "time_created", "time_updated"]),
-];
-
-const SESSION: [&str; 29] = [
-    "id",
-    "project_id",
-    "workspace_id",
-    "parent_id",
-    "slug",
-    "directory",
-    "path",
-    "title",
-    "version",
-    "share_url",
-    "summary_additions",
-    "summary_deletions",
-    "summary_files",
-    "summary_diffs",
-    "metadata",
-    "cost",
-    "tokens_input",
-    "tokens_output",
-    "tokens_reasoning",
-    "tokens_cache_read",
-    "tokens_cache_write",
-    "revert",
-    "permission",
-    "agent",
-    "model",
-    "time_created",
-    "time_updated",
-    "time_compacting",
-    "time_archived",
 ];
 
 /// The tables with rows of one session, and the column that names it, in a database that the tested

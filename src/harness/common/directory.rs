@@ -1,0 +1,57 @@
+//! Directories of a store: what is in them, and which names may be made there.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, IoContext, Result};
+
+/// One entry of a directory.
+pub struct Entry {
+    /// Its name; entries whose names are not Unicode are none of the program's.
+    pub name: String,
+    /// Its path.
+    pub path: PathBuf,
+    /// A directory, not a link to one.
+    pub is_dir: bool,
+    /// A file, not a link to one.
+    pub is_file: bool,
+}
+
+/// The entries of a directory, by name. A missing directory has none.
+///
+/// # Errors
+/// When the directory cannot be read.
+pub fn entries(dir: &Path) -> Result<Vec<Entry>> {
+    let list = match fs::read_dir(dir) {
+        Ok(list) => list,
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(Error::io("read", dir, error)),
+    };
+    let mut entries = Vec::new();
+    for entry in list {
+        let entry = entry.at("read", dir)?;
+        let (Ok(kind), Ok(name)) = (entry.file_type(), entry.file_name().into_string()) else { continue };
+        entries.push(Entry { name, path: entry.path(), is_dir: kind.is_dir(), is_file: kind.is_file() });
+    }
+    entries.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(entries)
+}
+
+/// Whether a name means the same single file on every system: no separators, no device names of
+/// Windows, nothing that starts or ends invisibly.
+pub fn is_safe_name(name: &str) -> bool {
+    let odd = |c: char| c.is_control() || r#"/\:*?"<>|"#.contains(c);
+    let stem = name.split('.').next().unwrap_or_default().to_ascii_uppercase();
+    let device = matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL")
+        || (stem.len() == 4
+            && (stem.starts_with("COM") || stem.starts_with("LPT"))
+            && stem.ends_with(|c: char| c.is_ascii_digit()));
+    (1..=255).contains(&name.len())
+        && !name.starts_with(['.', ' '])
+        && !name.ends_with(['.', ' '])
+        && !name.contains(odd)
+        && !device
+}
