@@ -7,7 +7,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use crate::git::{Remote, Repo};
+pub use crate::git::{Carried, Remote, Repo};
 use crate::model::{FileMeta, Head, Time};
 
 /// Value of [`Manifest::schema`].
@@ -33,6 +33,22 @@ pub struct Manifest {
     /// The repositories that the sessions were working in.
     #[serde(default)]
     pub repos: Vec<Repo>,
+    /// What is carried of repositories as git bundles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bundles: Vec<BundleFile>,
+}
+
+/// The git bundle of a repository.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BundleFile {
+    /// The place of the repository in [`Manifest::repos`].
+    pub repo: usize,
+    /// Its name in the archive, `r/0001/repository.bundle`.
+    pub name: String,
+    /// Its size in bytes.
+    pub size: u64,
+    /// SHA-256 of its bytes, 64 lower-case hexadecimal digits.
+    pub sha256: String,
 }
 
 /// A format version.

@@ -175,6 +175,15 @@ impl Archive {
         Ok(ArchivedSession { archive: self, entries: self.entries.of_session(index), files })
     }
 
+    /// The git bundle of a repository of [`Manifest::repos`], if one is carried.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn bundle(&self, repo: usize) -> Result<Option<Box<dyn ReadSeek + '_>>> {
+        let _ = repo;
+        Ok(None)
+    }
+
     /// The first entry whose header is not where it belongs, and what is there. It takes for granted
     /// that all headers after it are off as well, which is what a missing or extra entry does.
     fn first_wrong(&self) -> Option<(&str, String)> {

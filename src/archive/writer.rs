@@ -163,6 +163,7 @@ fn declare(
         source: options.source.clone(),
         sessions,
         repos,
+        bundles: Vec::new(),
     };
     rules::redact(&mut manifest);
     rules::check(&manifest, Limits::default()).map_err(|reason| {

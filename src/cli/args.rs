@@ -84,6 +84,12 @@ pub enum Command {
     Undo(UndoArgs),
     /// Show every import, with its sessions and whether it was undone
     Imports,
+    /// Let the sessions follow a project folder that was moved or renamed
+    Move(MoveArgs),
+    /// Find what is wrong with the sessions of this machine, and repair what can be repaired safely
+    Doctor(DoctorArgs),
+    /// Save every session that changed since the last backup there
+    Backup(BackupArgs),
     /// Print the JSON Schema of an archive's manifest
     Schema,
     /// Print a completion script for a shell
@@ -101,14 +107,21 @@ impl Command {
         match self {
             Self::Import(args) => !args.place.dry_run,
             Self::Convert(args) => !args.place.dry_run,
-            Self::List(_) | Self::Show(_) | Self::Export(_) | Self::Undo(_) | Self::Imports => true,
+            Self::Move(args) => !args.dry_run,
+            Self::Doctor(args) => args.fix,
+            Self::Backup(_)
+            | Self::List(_)
+            | Self::Show(_)
+            | Self::Export(_)
+            | Self::Undo(_)
+            | Self::Imports => true,
             _ => false,
         }
     }
 
     /// Whether it changes sessions of this machine.
     pub fn changes_the_machine(&self) -> bool {
-        matches!(self, Self::Import(_) | Self::Convert(_) | Self::Undo(_))
+        matches!(self, Self::Import(_) | Self::Convert(_) | Self::Move(_) | Self::Doctor(_) | Self::Undo(_))
     }
 }
 
@@ -232,8 +245,7 @@ pub struct ExportArgs {
     /// Overwrite FILE
     #[arg(long)]
     pub force: bool,
-    /// What to record of the repositories. Commits and uncommitted work stay where they are: git itself
-    /// carries them better
+    /// What to carry of the repositories
     #[arg(long, value_name = "WHAT", default_value = "meta")]
     pub git: Git,
     /// Leave the sub-agents' own conversations out
@@ -254,6 +266,10 @@ pub enum Git {
     None,
     /// Remotes (without credentials), branch, commit, ahead and behind, counts of changed files.
     Meta,
+    /// Also, as a git bundle, the commits that no remote has and the work that is not committed.
+    Bundle,
+    /// Also, as a git bundle, the whole history of the branch and the work that is not committed.
+    Full,
 }
 
 /// An archive.
@@ -271,9 +287,17 @@ pub struct PlaceArgs {
     /// in OLD that of the source); without a rule that fits, the home there becomes the home here
     #[arg(long, value_name = "OLD=NEW", value_parser = text::parse_rule, action = ArgAction::Append)]
     pub cwd_map: Vec<(String, String)>,
-    /// A session of a git repository goes to DIR/<repository name>, when no --cwd-map rule fits
+    /// A session of a git repository goes to the clone of it below DIR, or else to DIR/<repository name>, when
+    /// no --cwd-map rule fits
     #[arg(long, value_name = "DIR")]
     pub workspace_root: Option<PathBuf>,
+    /// Clone repositories that are not here: from their remote with your own git, or from what the archive
+    /// carries
+    #[arg(long)]
+    pub clone: bool,
+    /// Bring the carried commits and uncommitted work back, without touching changes that are here
+    #[arg(long)]
+    pub restore_work: bool,
     /// What to do with a session that is here already with other content
     #[arg(long, value_name = "POLICY", default_value = "skip")]
     pub on_conflict: Conflict,
@@ -361,6 +385,66 @@ pub struct UndoArgs {
     /// Also where a session was continued since; what was added is kept with the import's backups
     #[arg(long)]
     pub force: bool,
+}
+
+/// Flags of `move`.
+#[derive(Debug, Args)]
+pub struct MoveArgs {
+    /// Where the folder was: a path of this machine, or of another one that its sessions were copied from
+    #[arg(value_name = "OLD")]
+    pub old: String,
+    /// Where it is now
+    #[arg(value_name = "NEW")]
+    pub new: String,
+    /// Move the folder itself too
+    #[arg(long)]
+    pub and_folder: bool,
+    /// Only sessions of this harness (repeatable)
+    #[arg(short = 'H', long, value_name = "NAME", value_parser = harness_ids())]
+    pub harness: Vec<String>,
+    /// Change nothing; print the report that the move would print
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Keep no copies of what is replaced; `undo` cannot bring it back then
+    #[arg(long)]
+    pub no_backup: bool,
+    /// Do not start the programs to let them index and list the sessions
+    #[arg(long)]
+    pub no_confirm: bool,
+    /// Do not show what would happen and ask first, as a move on a terminal does
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// Flags of `doctor`.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    /// Only this harness (repeatable)
+    #[arg(short = 'H', long, value_name = "NAME", value_parser = harness_ids())]
+    pub harness: Vec<String>,
+    /// Repair what can be repaired safely, with backups; `undo` takes it back
+    #[arg(long)]
+    pub fix: bool,
+    /// Do not start the programs to ask which sessions they list
+    #[arg(long)]
+    pub no_confirm: bool,
+}
+
+/// Flags of `backup`.
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// Where the backups are; made when it is missing
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Only sessions of this harness (repeatable)
+    #[arg(short = 'H', long, value_name = "NAME", value_parser = harness_ids())]
+    pub harness: Vec<String>,
+    /// Remove backups that are older than AGE (30d, 12h) and hold nothing that newer ones do not
+    #[arg(long, value_name = "AGE")]
+    pub keep: Option<String>,
+    /// Compression: 1 is fast, 9 is small
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=9))]
+    pub level: u32,
 }
 
 /// Flags of `completions`.

@@ -43,7 +43,7 @@ pub fn run(env: &Env, ui: &Ui, args: &ExportArgs) -> anyhow::Result<Exit> {
     let options = Options {
         output: (!to_stdout).then(|| env.cwd().join(&args.output)),
         force: args.force,
-        git: args.git == Git::Meta,
+        git: args.git != Git::None,
         subagents: !args.no_subagents,
         level: args.level,
         created: created.transpose()?,

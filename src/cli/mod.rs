@@ -7,7 +7,9 @@
 //! - one module for each group of commands
 
 pub mod args;
+mod backup;
 mod demo;
+mod doctor;
 pub mod exit;
 mod export;
 mod generate;
@@ -15,6 +17,7 @@ mod harnesses;
 mod import;
 mod inspect;
 mod list;
+mod moving;
 mod show;
 pub mod text;
 mod transcript;
@@ -89,6 +92,9 @@ fn execute(env: &Env, ui: &Ui, command: &Command) -> anyhow::Result<Exit> {
         Command::Convert(args) => import::convert(env, ui, args),
         Command::Undo(args) => undo::undo(env, ui, args),
         Command::Imports => undo::imports(env, ui),
+        Command::Move(args) => moving::run(env, ui, args),
+        Command::Doctor(args) => doctor::run(env, ui, args),
+        Command::Backup(args) => backup::run(env, ui, args),
         Command::Schema => generate::schema(),
         Command::Completions(args) => generate::completions(args.shell),
         Command::Man => generate::man(),

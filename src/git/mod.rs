@@ -18,5 +18,5 @@ mod tests;
 
 pub use compare::{Comparison, compare};
 pub use describe::describe;
-pub use repo::{Remote, Repo};
+pub use repo::{Carried, Remote, Repo};
 pub use url::strip_credentials;

@@ -28,6 +28,33 @@ pub struct Repo {
     pub modified: u64,
     /// Files that git neither tracks nor ignores.
     pub untracked: u64,
+    /// The first commit of the history, by which clones without a common remote are recognised; `None`
+    /// in a repository without commits, in a shallow clone, and where it was not looked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_commit: Option<String>,
+    /// What of the repository travels along as a git bundle.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub carried: Option<Carried>,
+}
+
+/// What of a repository an archive carries as a git bundle (version 2).
+///
+/// The bundle has these references: `refs/heads/<branch>` (or `HEAD` when detached) at
+/// [`Repo::commit`] when there are commits to carry, and `refs/holdall/<session id>` at
+/// [`Carried::work`] for each session of the repository when there is uncommitted work.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Carried {
+    /// Commits that the bundle builds on and does not hold; empty: it holds the whole history.
+    pub needs: Vec<String>,
+    /// How many commits it holds, without those that hold uncommitted work.
+    pub commits: u64,
+    /// The uncommitted work as a commit: its tree is the working directory (tracked and untracked
+    /// files), its first parent [`Repo::commit`], and its second parent, where something was staged, a
+    /// commit with the tree of the index. `None` when nothing was uncommitted.
+    pub work: Option<String>,
+    /// What of the uncommitted work could not be carried, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<String>,
 }
 
 /// A remote of a repository.

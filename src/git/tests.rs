@@ -109,6 +109,8 @@ fn a_repository_is_described() {
         behind: Some(0),
         modified: 0,
         untracked: 0,
+        root_commit: None,
+        carried: None,
     };
     assert_eq!(describe(&root).unwrap(), Some(expected.clone()));
     assert_eq!(describe(&root.join("src")).unwrap(), Some(expected));
