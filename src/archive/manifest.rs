@@ -2,7 +2,8 @@
 //!
 //! It is a public format. Fields may be added in a minor version and unknown ones are skipped by
 //! readers; a major version that a reader does not know is refused. `holdall schema` prints its
-//! JSON Schema. Changelog: 1.0, the first.
+//! JSON Schema. Changelog: 1.0, the first; 1.1, git bundles ([`Manifest::bundles`],
+//! `carried` of repositories) and `root_commit` of repositories.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,7 +34,8 @@ pub struct Manifest {
     /// The repositories that the sessions were working in.
     #[serde(default)]
     pub repos: Vec<Repo>,
-    /// What is carried of repositories as git bundles.
+    /// What is carried of repositories as git bundles, in the order of [`BundleFile::repo`]; at most
+    /// one for a repository.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bundles: Vec<BundleFile>,
 }
@@ -61,7 +63,7 @@ pub struct Version {
 }
 
 /// The version that this program writes.
-pub const VERSION: Version = Version { major: 1, minor: 0 };
+pub const VERSION: Version = Version { major: 1, minor: 1 };
 
 /// A program and its version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -30,5 +30,6 @@ pub use layout::Limits;
 pub use manifest::Manifest;
 pub use reader::{Archive, ArchivedSession};
 pub use schema::schema;
+pub use stream::temporary;
 pub use verify::Problem;
-pub use writer::{SessionInput, WriteOptions, Written, write};
+pub use writer::{RepoInput, SessionInput, WriteOptions, Written, write};

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::select::{self, Selected};
 use crate::archive::manifest::{Repo, SourceMachine};
-use crate::archive::{self, SessionInput, WriteOptions, Written};
+use crate::archive::{self, RepoInput, SessionInput, WriteOptions, Written};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::git;
@@ -127,10 +127,10 @@ fn pack(
             home: env.home().to_string_lossy().into_owned(),
         },
     };
+    let places: Vec<RepoInput<'_>> = repos.list.iter().cloned().map(RepoInput::from).collect();
     let mut written = None;
     let mut render = |out: &mut (dyn Write + Send)| {
-        written =
-            Some(archive::write(&mut Watched::new(out), &inputs, repos.list.clone(), &settings, progress)?);
+        written = Some(archive::write(&mut Watched::new(out), &inputs, &places, &settings, progress)?);
         Ok(())
     };
     match &options.output {
