@@ -6,6 +6,7 @@ use git2::{BranchType, ErrorCode, Repository};
 
 use super::open::{self, unreadable};
 use super::repo::{Remote, Repo};
+use super::bundle::history;
 use super::{changes, url};
 use crate::error::Result;
 
@@ -46,6 +47,7 @@ pub(super) fn state(repository: &Repository) -> Result<Repo, git2::Error> {
         Err(error) if error.code() == ErrorCode::NotFound && is_unborn(repository) => {}
         Err(error) => return Err(error),
     }
+    repo.root_commit = history::root(repository)?.map(|id| id.to_string());
     follow_upstream(repository, &mut repo)?;
     let changes = changes::count(repository)?;
     (repo.modified, repo.untracked) = (changes.modified, changes.untracked);
