@@ -4,9 +4,9 @@ use std::path::Path;
 
 use git2::{BranchType, ErrorCode, Repository};
 
+use super::bundle::history;
 use super::open::{self, unreadable};
 use super::repo::{Remote, Repo};
-use super::bundle::history;
 use super::{changes, url};
 use crate::error::Result;
 

@@ -195,7 +195,7 @@ mod tests {
         for url in ["/srv/a.git", "../a", "a", "file:///srv/a", "FILE:///a", "C:\\a", "C:/a", "~/a"] {
             assert!(is_local(url), "{url}");
         }
-        for url in ["https://h/a", "git@h:a", "h:a", "ssh://h/a", "codecommit::eu://r", "git://h/a"] {
+        for url in ["https://h/a", "git@host:a", "host:a", "ssh://h/a", "codecommit::eu://r", "git://h/a"] {
             assert!(!is_local(url), "{url}");
         }
     }

@@ -93,7 +93,12 @@ pub(super) fn program(repository: &Repository, config: &Config, path: &[u8]) -> 
 
 /// Whether a file that needs a program is what the index has of it: by the checksum in its pointer
 /// when it is one of Git LFS, else by its size and time, as git does.
-pub(super) fn is_unchanged(repository: &Repository, entry: &IndexEntry, file: &Path, meta: &Metadata) -> bool {
+pub(super) fn is_unchanged(
+    repository: &Repository,
+    entry: &IndexEntry,
+    file: &Path,
+    meta: &Metadata,
+) -> bool {
     match pointer(repository, entry.id) {
         Some((sha256, size)) => size == meta.len() && checksum(file).is_ok_and(|sum| sum == sha256),
         None => is_same_stat(entry, meta),
@@ -127,7 +132,8 @@ fn checksum(file: &Path) -> io::Result<String> {
 }
 
 fn is_same_stat(entry: &IndexEntry, meta: &Metadata) -> bool {
-    let Some(age) = meta.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok()) else {
+    let Some(age) = meta.modified().ok().and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+    else {
         return false;
     };
     // The index keeps the low 32 bits of both, and no fractions where git was built without.

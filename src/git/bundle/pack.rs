@@ -102,7 +102,9 @@ mod tests {
             assert_eq!(reference(id), format!("refs/holdall/{id}"));
         }
         let mut names = BTreeSet::new();
-        for id in ["", "..", "a..b", "a.lock", "a b", "a/b", "-x", "a\nb", "é", "@{", ".a", "a.", &"x".repeat(300)] {
+        for id in
+            ["", "..", "a..b", "a.lock", "a b", "a/b", "-x", "a\nb", "é", "@{", ".a", "a.", &"x".repeat(300)]
+        {
             let name = reference(id);
             assert!(Reference::is_valid_name(&name) && name.starts_with("refs/holdall/session-"), "{name}");
             assert!(names.insert(name), "{id:?} has a name of its own");

@@ -6,7 +6,8 @@ use std::fs::Metadata;
 use std::path::Path;
 
 use git2::{
-    Config, Index, IndexEntry, IndexEntryExtendedFlag, IndexEntryFlag, ObjectType, Oid, Repository, Status, StatusOptions,
+    Config, Index, IndexEntry, IndexEntryExtendedFlag, IndexEntryFlag, ObjectType, Oid, Repository, Status,
+    StatusOptions,
 };
 
 use super::content::{self, native};
@@ -107,7 +108,10 @@ impl Survey {
         );
         Error::new(Kind::Conflict, message)
             .hint("add what need not travel to .gitignore, or commit and push it")
-            .hint(format!("`--max-work {}` carries it all, and holds it in memory meanwhile", round_up(bytes)))
+            .hint(format!(
+                "`--max-work {}` carries it all, and holds it in memory meanwhile",
+                round_up(bytes)
+            ))
             .hint("`--git meta` carries none of it")
     }
 
@@ -137,7 +141,8 @@ impl Survey {
                     continue;
                 }
             } else if has(IndexEntryExtendedFlag::INTENT_TO_ADD) {
-                self.left_out.path(&entry.path, "marked with `git add --intent-to-add`, and travels as untracked");
+                self.left_out
+                    .path(&entry.path, "marked with `git add --intent-to-add`, and travels as untracked");
                 decided_by_file.insert(entry.path);
                 continue;
             }
@@ -215,7 +220,8 @@ impl Survey {
             let meta = file.symlink_metadata().ok().filter(|_| !status.contains(Status::WT_DELETED));
             if path.ends_with(b"/") || meta.as_ref().is_some_and(Metadata::is_dir) {
                 if file.join(".git").symlink_metadata().is_ok() {
-                    self.left_out.path(&path, "a repository of its own inside this one, which does not travel");
+                    self.left_out
+                        .path(&path, "a repository of its own inside this one, which does not travel");
                 } else if status.contains(Status::WT_UNREADABLE) {
                     self.left_out.path(&path, "it cannot be read");
                 }
@@ -312,5 +318,9 @@ fn shown(bytes: u64) -> String {
 }
 
 fn round_up(bytes: u64) -> String {
-    if bytes >= 1 << 30 { format!("{}G", bytes.div_ceil(1 << 30)) } else { format!("{}M", bytes.div_ceil(1 << 20)) }
+    if bytes >= 1 << 30 {
+        format!("{}G", bytes.div_ceil(1 << 30))
+    } else {
+        format!("{}M", bytes.div_ceil(1 << 20))
+    }
 }

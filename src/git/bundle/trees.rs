@@ -80,7 +80,9 @@ impl Tree {
     /// Whether `directory` is this one or below it.
     fn holds(&self, directory: &[u8]) -> bool {
         self.path.is_empty()
-            || directory.strip_prefix(self.path.as_slice()).is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
+            || directory
+                .strip_prefix(self.path.as_slice())
+                .is_some_and(|rest| matches!(rest, [] | [b'/', ..]))
     }
 
     /// The path that is one component longer on the way to `directory`; `None` when this is it.

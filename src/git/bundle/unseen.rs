@@ -58,7 +58,8 @@ pub(super) fn of_repository(repository: &Repository, left_out: &mut LeftOut) -> 
         RepositoryState::ApplyMailbox | RepositoryState::ApplyMailboxOrRebase => Some("git am"),
     };
     if let Some(what) = under_way {
-        left_out.say(format!("{what} is under way: the files travel as they are, how far it has come does not"));
+        left_out
+            .say(format!("{what} is under way: the files travel as they are, how far it has come does not"));
     }
     if repository.is_shallow() {
         left_out.say("the clone is shallow: its history before the cut is not here, so it does not travel");
@@ -76,9 +77,8 @@ pub(super) fn special_files<'p>(
     files: impl Iterator<Item = &'p [u8]>,
     left_out: &mut LeftOut,
 ) {
-    let parent = |path: &'p [u8]| {
-        path.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |slash| &path[..slash])
-    };
+    let parent =
+        |path: &'p [u8]| path.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |slash| &path[..slash]);
     let directories: BTreeSet<&[u8]> = files.map(parent).chain([&[][..]]).collect();
     for directory in directories {
         let relative = native(directory);

@@ -49,7 +49,8 @@ pub(super) fn commit(
         match put {
             Ok(id) => drop(files.insert(change.path.clone(), Entry { mode, id })),
             Err(error) => {
-                let otherwise = if change.tracked.is_some() { "; it travels as it was last staged" } else { "" };
+                let otherwise =
+                    if change.tracked.is_some() { "; it travels as it was last staged" } else { "" };
                 left_out.path(&change.path, format!("git cannot take it ({}){otherwise}", error.message()));
             }
         }
