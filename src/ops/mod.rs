@@ -5,6 +5,7 @@
 //! - [`list`], [`show`]: look at sessions
 //! - [`export`], [`inspect`]: make an archive, look into one
 //! - [`import`]: plan and carry out an import, from an archive or straight from another harness
+//! - [`moving`]: let sessions follow a project folder
 //! - [`journal`]: past imports, and taking one back
 //! - [`harnesses`]: what is supported and what is here
 
@@ -14,5 +15,6 @@ pub mod import;
 pub mod inspect;
 pub mod journal;
 pub mod list;
+pub mod moving;
 pub mod select;
 pub mod show;
