@@ -14,7 +14,9 @@ use sha2::{Digest, Sha256};
 use super::entries;
 use super::gzip::{self, MEMBER};
 use super::layout::{self, BLOCK, DEFAULT_LEVEL, END, Limits, MANIFEST, MAX_MANIFEST, SUMS};
-use super::manifest::{BundleFile, File, Manifest, Repo, SCHEMA, Session, SourceMachine, Tool, VERSION};
+use super::manifest::{
+    BundleFile, Continues, File, Manifest, Repo, SCHEMA, Session, SourceMachine, Tool, VERSION,
+};
 use super::pipeline;
 use super::reader::hex;
 use super::{rules, stream};
@@ -30,6 +32,8 @@ pub struct SessionInput<'a> {
     pub repo: Option<usize>,
     /// Its files.
     pub payload: &'a dyn Payload,
+    /// Where the rest of it is, when these files are only what is new.
+    pub continues: Option<Continues>,
 }
 
 /// A repository to be written down.
@@ -158,6 +162,7 @@ fn declare(
         .map(|(session, input)| Session {
             head: input.head.clone(),
             repo: input.repo,
+            continues: input.continues.clone(),
             files: input
                 .payload
                 .files()

@@ -116,7 +116,7 @@ fn pack(
         .iter()
         .map(|session| {
             let repo = if options.git { repos.of(session.head.cwd.as_deref(), &mut warnings) } else { None };
-            SessionInput { head: shareable(&session.head), repo, payload: &*session.payload }
+            SessionInput { head: shareable(&session.head), repo, payload: &*session.payload, continues: None }
         })
         .collect();
     let settings = WriteOptions {
