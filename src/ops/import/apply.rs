@@ -55,7 +55,7 @@ pub fn run(
     mut warnings: Vec<String>,
     progress: &dyn Progress,
 ) -> Result<Report> {
-    warnings::about_places(env, &plans, &mut warnings);
+    warnings::about_places(env, options, &plans, &mut warnings);
     let work: Vec<Work> = plans.iter().map(work).collect();
     let total = plans.iter().filter(|plan| plan.acts()).map(|plan| meter::size(&*plan.session.payload)).sum();
     progress.begin(if options.dry_run { "planning" } else { "importing" }, total);
@@ -80,6 +80,7 @@ pub fn run(
         archive: incoming.archive.clone(),
         backup_dir,
         sessions,
+        repos: Vec::new(),
         warnings,
     })
 }
