@@ -140,10 +140,19 @@ impl<'a> Repositories<'a> {
     /// it an undo of the import leaves where it is.
     pub fn finish(mut self, options: &Options, progress: &dyn Progress, report: &mut Report) -> Vec<Left> {
         let mut rows = Vec::with_capacity(self.places.len());
+        // Nothing needs to be said of what an import has just made as it is.
+        let mut settled: Vec<&Path> = Vec::new();
         for place in &self.places {
             let work = self.work(place, options, progress);
             self.left.extend(left(place, &work).filter(|_| !options.dry_run));
             report.warnings.extend(place.remarks(options, &work));
+            if let Some(target) = &place.target {
+                if place.is_cloned || matches!(work.what, "applied" | "branch" | "here") {
+                    settled.push(target);
+                } else if !settled.contains(&target.as_path()) {
+                    report.warnings.extend(place.differs(target));
+                }
+            }
             rows.push(place.row(work));
         }
         report.repos = rows;
@@ -352,15 +361,18 @@ impl Place<'_> {
                 repo.root
             ));
         }
-        let is_settled = matches!(work.what, "applied" | "branch" | "here");
-        let is_there = |target: &&PathBuf| !self.is_cloned && !is_settled && target.is_dir();
-        if let Some(target) = self.target.as_ref().filter(is_there) {
-            match git::compare(repo, target) {
-                Comparison::Same => {}
-                other => remarks.push(format!("{}: {other}", target.display())),
-            }
-        }
         remarks
+    }
+
+    /// How what is at its place differs from what was recorded.
+    fn differs(&self, target: &Path) -> Option<String> {
+        if !target.is_dir() {
+            return None;
+        }
+        match git::compare(&self.incoming.repo, target) {
+            Comparison::Same => None,
+            other => Some(format!("{}: {other}", target.display())),
+        }
     }
 
     fn row(&self, work: Work) -> RepoRow {
