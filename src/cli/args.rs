@@ -304,17 +304,10 @@ pub struct PlaceArgs {
     /// in OLD that of the source); without a rule that fits, the home there becomes the home here
     #[arg(long, value_name = "OLD=NEW", value_parser = text::parse_rule, action = ArgAction::Append)]
     pub cwd_map: Vec<(String, String)>,
-    /// A session of a git repository goes to the clone of it below DIR, or else to DIR/<repository name>, when
-    /// no --cwd-map rule fits
+    /// A session of a git repository goes to the clone of it that is here (at its mapped directory or below DIR,
+    /// recognised by remote or history), or else to DIR/<repository name>, when no --cwd-map rule fits
     #[arg(long, value_name = "DIR")]
     pub workspace_root: Option<PathBuf>,
-    /// Clone repositories that are not here: from their remote with your own git, or from what the archive
-    /// carries
-    #[arg(long)]
-    pub clone: bool,
-    /// Bring the carried commits and uncommitted work back, without touching changes that are here
-    #[arg(long)]
-    pub restore_work: bool,
     /// What to do with a session that is here already with other content
     #[arg(long, value_name = "POLICY", default_value = "skip")]
     pub on_conflict: Conflict,
@@ -374,6 +367,15 @@ pub struct ImportArgs {
     /// Only this session of the archive (repeatable): id, unique prefix or HARNESS:ID
     #[arg(long, value_name = "ID")]
     pub session: Vec<String>,
+    /// Clone repositories that are not here: from their remote with your own git, or from what the archive
+    /// carries; exit code 3 when one could not be had
+    #[arg(long)]
+    pub clone: bool,
+    /// Bring carried commits and uncommitted work back: into the directory where nothing is changed there and the
+    /// same commit is checked out, else on a branch holdall/…; never touches what is there. Exit code 3 when some
+    /// could not be brought
+    #[arg(long)]
+    pub restore_work: bool,
     /// Where it goes.
     #[command(flatten)]
     pub place: PlaceArgs,

@@ -14,5 +14,6 @@ mod odd;
 mod opencode;
 mod places;
 mod real;
+mod repos;
 #[path = "../support/mod.rs"]
 mod support;

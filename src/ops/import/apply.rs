@@ -65,7 +65,7 @@ pub fn run(
     mut warnings: Vec<String>,
     progress: &dyn Progress,
 ) -> Result<Report> {
-    warnings::about_places(env, &plans, &mut warnings);
+    warnings::about_places(env, options, &plans, &mut warnings);
     let work: Vec<Work> = plans.iter().map(work).collect();
     let total = plans.iter().filter(|plan| plan.acts()).map(|plan| meter::size(&*plan.session.payload)).sum();
     let doing = if options.moved.is_some() { "moving" } else { "importing" };
@@ -91,6 +91,7 @@ pub fn run(
         archive: incoming.archive.clone(),
         backup_dir,
         sessions,
+        repos: Vec::new(),
         warnings,
     })
 }
