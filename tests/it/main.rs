@@ -14,5 +14,6 @@ mod odd;
 mod opencode;
 mod places;
 mod real;
+mod relocated;
 #[path = "../support/mod.rs"]
 mod support;
