@@ -204,6 +204,8 @@ pub struct OutIndex {
     pub database: PathBuf,
     /// The rows, of which at least one is there.
     pub scope: Vec<Scope>,
+    /// Rows that they need and share with others.
+    pub shared: Vec<SharedRow>,
 }
 
 /// A file of a project, not of one of its sessions, that follows when the project moves.

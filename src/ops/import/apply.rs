@@ -133,8 +133,8 @@ fn work(plan: &Planned<'_>) -> Work {
         contents.push(Content::Files(places.collect()));
     }
     for (place, index) in plan.layout.index.iter().enumerate() {
-        let (path, scope) = (index.database.clone(), index.scope.clone());
-        actions.push(Action::Rows { path, scope, shared: Vec::new() });
+        let (path, scope, shared) = (index.database.clone(), index.scope.clone(), index.shared.clone());
+        actions.push(Action::Rows { path, scope, shared });
         contents.push(Content::Index(place));
     }
     for path in &plan.obsolete {
