@@ -15,10 +15,12 @@
 //! - `undo`: takes an import back
 //! - `history`: what was imported
 //! - `export`: one file that appears whole or not at all
+//! - `claim`: a directory that one run at a time puts archives into
 //! - [`scratch`]: files that nobody relies on
 //! - `journal`, `lock`, `content`, `disk`: what these stand on
 
 mod carry;
+mod claim;
 mod commit;
 mod content;
 mod disk;
@@ -36,6 +38,7 @@ mod step;
 mod undo;
 
 pub use carry::Saved;
+pub use claim::Claim;
 pub use commit::{Committed, Outcome};
 pub use export::export_file;
 pub use history::{Import, ImportState, ImportedAction, ImportedSession, backup_dir, imports};
