@@ -13,7 +13,7 @@ use crate::env::Env;
 use crate::error::{Error, Kind};
 use crate::harness::{self, WriteOptions};
 use crate::model::fidelity::{Counts, Fidelity};
-use crate::ops::import::report::{Report, Row};
+use crate::ops::import::report::Row;
 use crate::ops::import::{self, Incoming, Options, incoming};
 use crate::ops::inspect;
 
@@ -64,6 +64,7 @@ fn options(place: &PlaceArgs, to: Option<&str>) -> anyhow::Result<Options> {
         no_backup: place.no_backup,
         no_confirm: place.no_confirm,
         write: WriteOptions { model: place.model.clone() },
+        moved: None,
     })
 }
 
@@ -73,7 +74,7 @@ fn run(env: &Env, ui: &Ui, incoming: &Incoming<'_>, options: &Options, yes: bool
         let dry_run = Options { dry_run: true, ..options.clone() };
         let preview = import::run(env, incoming, &dry_run, &ui.progress())?;
         if preview.sessions.iter().any(|row| !row.changes.is_empty()) {
-            print(env, ui, &preview, None)?;
+            print(env, ui, &preview.sessions, true, None)?;
             ui.warn(&preview.warnings);
             let asked = Confirm::new("Go ahead?").with_default(true).prompt_skippable();
             if ui.answer(asked)? != Some(true) {
@@ -90,40 +91,50 @@ fn run(env: &Env, ui: &Ui, incoming: &Incoming<'_>, options: &Options, yes: bool
         if options.dry_run {
             ui.print(format!("{STRONG}Dry run: nothing is changed.{STRONG:#}"))?;
         }
-        print(env, ui, &report, shown.as_ref())?;
+        let seen = shown.as_ref().map(|shown| shown.sessions.as_slice());
+        print(env, ui, &report.sessions, options.dry_run, seen)?;
         let known = shown.map(|shown| shown.warnings).unwrap_or_default();
         let new: Vec<String> =
             report.warnings.iter().filter(|warning| !known.contains(warning)).cloned().collect();
         ui.warn(&new);
-        advise(ui, &report);
+        if let (false, Some(id)) = (options.dry_run, &report.import_id) {
+            advise(ui, id, &report.sessions);
+        }
     }
     Ok(if report.is_partial() { Exit::Partial } else { Exit::Done })
 }
 
-/// Prints a report; of what the user has `seen` and said yes to, only what went another way.
-fn print(env: &Env, ui: &Ui, report: &Report, seen: Option<&Report>) -> std::io::Result<()> {
+/// Prints what happened to sessions; of what the user has `seen` and said yes to, only what went
+/// another way.
+pub fn print(
+    env: &Env,
+    ui: &Ui,
+    sessions: &[Row],
+    dry_run: bool,
+    seen: Option<&[Row]>,
+) -> std::io::Result<()> {
     let home = env.home().to_string_lossy();
     let mut out = ui.out();
-    let total = report.sessions.len();
+    let total = sessions.len();
     // With many sessions, what went as planned is counted and the rest is shown.
     let brief = total > MANY && !ui.verbose;
-    for (place, row) in report.sessions.iter().enumerate() {
+    for (place, row) in sessions.iter().enumerate() {
         let routine = row.reason.is_none() || row.reason.as_deref() == Some("identical");
-        let known = seen.and_then(|seen| seen.sessions.get(place));
+        let known = seen.and_then(|seen| seen.get(place));
         if !(brief && routine) && known.is_none_or(|known| known.action != row.action) {
-            print_row(&mut out, ui, row, report.dry_run, &home)?;
+            print_row(&mut out, ui, row, dry_run, &home)?;
         }
     }
     if brief && seen.is_none() {
         let mut sum = Fidelity::default();
-        for row in report.sessions.iter().filter(|row| is_conversion(row)) {
+        for row in sessions.iter().filter(|row| is_conversion(row)) {
             sum.merge(&row.fidelity);
         }
         print_fidelity(&mut out, &sum)?;
     }
     let mut counts: Vec<(&str, usize)> = Vec::new();
-    for row in &report.sessions {
-        let word = done(row, report.dry_run);
+    for row in sessions {
+        let word = done(row, dry_run);
         match counts.iter_mut().find(|(known, _)| *known == word) {
             Some((_, n)) => *n += 1,
             None => counts.push((word, 1)),
@@ -146,10 +157,12 @@ fn done(row: &Row, dry_run: bool) -> &'static str {
         ("create", false) => "created",
         ("update", false) => "updated",
         ("replace", false) => "replaced",
+        ("move", false) => "moved",
         ("copy", false) => "copied",
         ("create", true) => "would be created",
         ("update", true) => "would be updated",
         ("replace", true) => "would be replaced",
+        ("move", true) => "would be moved",
         ("copy", true) => "would be copied",
         ("skip", _) if row.reason.as_deref() == Some("identical") => "already here",
         ("skip", _) => "skipped",
@@ -276,10 +289,9 @@ fn quote(word: &str) -> String {
     }
 }
 
-fn advise(ui: &Ui, report: &Report) {
-    if let (false, Some(id)) = (report.dry_run, &report.import_id)
-        && report.sessions.iter().any(|row| !row.changes.is_empty())
-    {
+/// Tells how the import `id` can be taken back.
+pub fn advise(ui: &Ui, id: &str, sessions: &[Row]) {
+    if sessions.iter().any(|row| !row.changes.is_empty()) {
         ui.note(format!("{FAINT}`holdall undo {id}` takes this back.{FAINT:#}"));
     }
 }

@@ -6,6 +6,7 @@
 //! - [`export`], [`inspect`]: make an archive, look into one
 //! - [`import`]: plan and carry out an import, from an archive or straight from another harness
 //! - [`backup`]: all sessions into a directory, only what is new each time
+//! - [`moving`]: let sessions follow a project folder
 //! - [`journal`]: past imports, and taking one back
 //! - [`harnesses`]: what is supported and what is here
 
@@ -16,5 +17,6 @@ pub mod import;
 pub mod inspect;
 pub mod journal;
 pub mod list;
+pub mod moving;
 pub mod select;
 pub mod show;

@@ -186,6 +186,18 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::rename(from, to)
 }
 
+/// Gives the directory `from` the name `to`, which must be free (`AlreadyExists` otherwise).
+pub(super) fn rename_folder(from: &Path, to: &Path) -> io::Result<()> {
+    match rename_exclusive(from, to) {
+        Err(error) if not_supported(&error) => {}
+        done => return done,
+    }
+    if to.symlink_metadata().is_ok() {
+        return Err(ErrorKind::AlreadyExists.into());
+    }
+    std::fs::rename(from, to)
+}
+
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 fn rename_exclusive(from: &Path, to: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -280,6 +292,19 @@ pub(super) fn mode(meta: &Metadata) -> u32 {
     {
         let _ = meta;
         0
+    }
+}
+
+/// Sets the permission bits of a directory, as [`mode`] gave them.
+pub(super) fn set_mode_of_dir(dir: &Path, mode: u32) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(mode))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (dir, mode);
+        Ok(())
     }
 }
 

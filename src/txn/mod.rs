@@ -9,6 +9,7 @@
 //! - `commit`: backups, the point of no return
 //! - `carry`: puts a prepared journal in place, forwards and back
 //! - `step`: one change of one file
+//! - `folder`: a project folder that moves with its sessions
 //! - `lines`: lines in files that sessions share
 //! - `rows`: rows of databases that sessions share
 //! - `recover`: what an interrupted run left
@@ -25,6 +26,7 @@ mod commit;
 mod content;
 mod disk;
 mod export;
+mod folder;
 mod history;
 mod journal;
 mod lines;
@@ -42,7 +44,7 @@ pub use claim::Claim;
 pub use commit::{Committed, Outcome};
 pub use export::export_file;
 pub use history::{Import, ImportState, ImportedAction, ImportedSession, backup_dir, imports};
-pub use plan::{Action, SessionPlan};
+pub use plan::{Action, Moved, SessionPlan};
 pub use recover::{Recovered, Recovery, recover, recover_if_free};
 pub use stage::{Meta, Staged, Transaction};
 pub use undo::{UndoReport, UndoneSession, undo};

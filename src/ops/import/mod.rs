@@ -31,6 +31,7 @@ use crate::error::{Error, Kind, Result};
 use crate::harness::Harness;
 use crate::harness::WriteOptions;
 use crate::progress::Progress;
+use crate::txn::Moved;
 
 pub use decide::OnConflict;
 pub use incoming::Incoming;
@@ -55,6 +56,8 @@ pub struct Options {
     pub no_confirm: bool,
     /// Choices for conversions.
     pub write: WriteOptions,
+    /// The folder that the sessions follow: nothing is imported, they stay on this machine.
+    pub moved: Option<Moved>,
 }
 
 /// Imports the sessions.

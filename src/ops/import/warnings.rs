@@ -36,7 +36,8 @@ pub fn about_places(env: &Env, plans: &[Planned<'_>], warnings: &mut Vec<String>
         if !seen.insert(cwd.clone()) {
             continue;
         }
-        if !cwd.is_dir() {
+        let now = plan.still_at.as_deref().unwrap_or(cwd);
+        if !now.is_dir() {
             missing.push(cwd.clone());
         } else if let Some(repo) = plan.session.repo.as_deref() {
             match git::compare(repo, cwd) {
