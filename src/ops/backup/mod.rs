@@ -12,6 +12,7 @@
 //! - [`memory`]: what need not be read again
 //! - [`keep`]: which archives may go
 //! - `store`: the new archive
+//! - [`restore`]: bringing sessions back, and whether they could be
 //! - [`report`]: what is told about it
 
 pub mod fresh;
@@ -19,6 +20,7 @@ pub mod joined;
 pub mod keep;
 pub mod memory;
 pub mod report;
+pub mod restore;
 pub mod shelf;
 pub mod state;
 mod store;
@@ -125,11 +127,7 @@ pub fn run(env: &Env, options: &Options, progress: &dyn Progress) -> Result<Repo
 
 /// The last state of each session that the archives hold: that of the last archive that has it.
 fn lasts(shelf: &Shelf, warnings: &mut Vec<String>) -> Lasts {
-    let mut links: BTreeMap<Key, (usize, usize)> = BTreeMap::new();
-    for (place, volume) in shelf.volumes().iter().enumerate() {
-        let sessions = volume.sessions().iter().enumerate();
-        links.extend(sessions.map(|(session, meta)| (shelf::key(meta), (place, session))));
-    }
+    let links = last_links(shelf);
     let states: Vec<_> = links.into_par_iter().map(|(key, link)| (key, link, shelf.state(link))).collect();
     let mut lost: BTreeMap<String, usize> = BTreeMap::new();
     let mut lasts = Lasts::new();
@@ -141,6 +139,16 @@ fn lasts(shelf: &Shelf, warnings: &mut Vec<String>) -> Lasts {
         format!("{sessions} sessions cannot be restored from here, and are stored whole if they still exist: {reason}")
     }));
     lasts
+}
+
+/// Each session in the last archive of a directory that has it: (archive, session).
+fn last_links(shelf: &Shelf) -> BTreeMap<Key, (usize, usize)> {
+    let mut links = BTreeMap::new();
+    for (place, volume) in shelf.volumes().iter().enumerate() {
+        let sessions = volume.sessions().iter().enumerate();
+        links.extend(sessions.map(|(session, meta)| (shelf::key(meta), (place, session))));
+    }
+    links
 }
 
 /// A session with something new.
