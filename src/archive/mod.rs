@@ -30,8 +30,8 @@ pub mod writer;
 
 pub use layout::Limits;
 pub use manifest::Manifest;
-pub use reader::{Archive, ArchivedSession};
+pub use reader::{Archive, ArchivedSession, hex};
 pub use schema::schema;
 pub use stream::temporary;
 pub use verify::Problem;
-pub use writer::{RepoInput, SessionInput, WriteOptions, Written, write};
+pub use writer::{RepoInput, SessionInput, WriteOptions, Written, check, write};

@@ -106,7 +106,7 @@ pub(super) fn check(manifest: &Manifest, limits: Limits) -> Result<(), String> {
     Ok(())
 }
 
-fn check_session(number: usize, session: &Session, repos: usize) -> Result<(), String> {
+pub(super) fn check_session(number: usize, session: &Session, repos: usize) -> Result<(), String> {
     let head = &session.head;
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if head.harness.is_empty() || head.harness.len() > 64 || !head.harness.bytes().all(plain) {

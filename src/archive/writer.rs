@@ -128,6 +128,22 @@ pub(super) fn write_on(
     Ok(Written { manifest, bytes, sha256 })
 }
 
+/// Whether an archive may hold a session with this head and these files.
+///
+/// # Errors
+/// Says which rule it would break.
+pub fn check(head: &Head, files: &[FileMeta]) -> Result<()> {
+    let files = files.iter().enumerate().map(|(place, meta)| File {
+        name: layout::file_name(1, place + 1, meta),
+        sha256: "0".repeat(64),
+        meta: meta.clone(),
+    });
+    let session = Session { head: head.clone(), repo: None, files: files.collect(), continues: None };
+    rules::check_session(1, &session, 0).map_err(|reason| {
+        Error::new(Kind::Unsupported, format!("it cannot be put into an archive: {reason}"))
+    })
+}
+
 /// The first pass: hashes every file.
 fn declare(
     sessions: &[SessionInput<'_>],

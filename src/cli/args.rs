@@ -451,6 +451,18 @@ pub struct DoctorArgs {
 
 /// Flags of `backup`.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Each run makes one archive, DIR/holdall-<time>.tar.gz, or none when nothing is new. It holds the sessions that \
+changed; of a conversation that got longer, only what was added. The rest is in earlier archives of DIR, so keep \
+them together.\n\n\
+`holdall import DIR` brings the last state of every session back, also of those that a program has deleted since. \
+`holdall import DIR/holdall-<time>.tar.gz` brings back what that run saved, as it was then. `holdall verify DIR` \
+checks everything.\n\n\
+With --keep, archives older than AGE go as soon as no newer one leans on them and no session has its last copy in \
+them: a session that changed is stored whole again instead of leaning on an old archive, and last copies are carried \
+over into the new archive now and then. The last copy of a session is never removed.\n\n\
+For cron: --quiet prints nothing but warnings and errors. Exit codes: 0 done, or nothing new; 1 failed, such as \
+when another backup into DIR is under way; 3 done, but some sessions could not be read; they are named.")]
 pub struct BackupArgs {
     /// Where the backups are; made when it is missing
     #[arg(value_name = "DIR")]
@@ -464,6 +476,9 @@ pub struct BackupArgs {
     /// Compression: 1 is fast, 9 is small
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=9))]
     pub level: u32,
+    /// Read every session; without it, files whose inode, size and times are as they were count as unchanged
+    #[arg(long)]
+    pub checksum: bool,
 }
 
 /// Flags of `completions`.

@@ -14,6 +14,7 @@ use crate::env::Env;
 use crate::error::{Error, Kind};
 use crate::harness::{self, WriteOptions};
 use crate::model::fidelity::{Counts, Fidelity};
+use crate::ops::backup::restore::{self, Restorable};
 use crate::ops::import::report::Row;
 use crate::ops::import::{self, Incoming, Options, incoming};
 use crate::ops::inspect;
@@ -26,14 +27,24 @@ pub fn import(env: &Env, ui: &Ui, args: &ImportArgs) -> anyhow::Result<Exit> {
     options.clone = args.clone;
     options.restore_work = args.restore_work;
     options.may_ask = ui.can_ask() && !args.place.yes;
-    let archive = inspect::open(&env_path(env, &args.file), &mut std::io::stdin())?;
+    let (path, name) = (env_path(env, &args.file), args.file.to_string_lossy().into_owned());
+    if path.is_dir() {
+        let backups = Restorable::of_dir(&path, name, &args.session)?;
+        return run(env, ui, &backups.incoming(&ui.progress())?, &options, args.place.yes);
+    }
+    let archive = inspect::open(&path, &mut std::io::stdin())?;
     let places = incoming::choose(&archive, &args.session)?;
     let some = (!args.session.is_empty()).then_some(places.as_slice());
     inspect::check(&archive, some, &ui.progress())?;
     if some.is_some() && (args.clone || args.restore_work) {
         inspect::check_bundles(&archive, &places, &ui.progress())?;
     }
-    let incoming = Incoming::from_archive(&archive, args.file.to_string_lossy().into_owned(), &places)?;
+    if restore::leans(&archive, &places) {
+        let path = (path != Path::new("-")).then_some(path.as_path());
+        let backup = Restorable::of_archive(archive, path, name, &places);
+        return run(env, ui, &backup.incoming(&ui.progress())?, &options, args.place.yes);
+    }
+    let incoming = Incoming::from_archive(&archive, name, &places)?;
     run(env, ui, &incoming, &options, args.place.yes)
 }
 

@@ -17,10 +17,12 @@
 //! - `history`: what was imported
 //! - `left`: what an undo leaves where it is
 //! - `export`: one file that appears whole or not at all
+//! - `claim`: a directory that one run at a time puts archives into
 //! - [`scratch`]: files that nobody relies on
 //! - `journal`, `lock`, `content`, `disk`: what these stand on
 
 mod carry;
+mod claim;
 mod commit;
 mod content;
 mod disk;
@@ -40,6 +42,7 @@ mod step;
 mod undo;
 
 pub use carry::Saved;
+pub use claim::Claim;
 pub use commit::{Committed, Outcome};
 pub use export::export_file;
 pub use history::{Import, ImportState, ImportedAction, ImportedSession, backup_dir, imports};

@@ -198,6 +198,9 @@ fn plan_one<'a>(
     warnings: &mut Vec<String>,
 ) -> Result<Planned<'a>> {
     let head = &*session.head;
+    if let Some(reason) = &session.refused {
+        return Ok(Planned::failed(session, reason));
+    }
     let Ok(from) = harness::by_id(&head.harness) else {
         let message = format!("this holdall does not know the harness {:?}; a newer one may", head.harness);
         return Ok(Planned::failed(session, message));
