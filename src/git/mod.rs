@@ -3,12 +3,14 @@
 //!
 //! - [`repo`]: what is recorded of a repository
 //! - [`mod@describe`]: the state of a repository
+//! - [`likeness`]: whether a directory is a clone of a recorded repository
 //! - [`mod@compare`]: how a recorded state and the one found here differ
 //! - [`url`]: addresses without their credentials
 
 mod changes;
 pub mod compare;
 pub mod describe;
+pub mod likeness;
 mod open;
 pub mod repo;
 pub mod url;
@@ -18,5 +20,6 @@ mod tests;
 
 pub use compare::{Comparison, compare};
 pub use describe::describe;
+pub use likeness::is_clone;
 pub use repo::{Carried, Remote, Repo};
 pub use url::strip_credentials;

@@ -6,8 +6,10 @@
 //! - [`export`], [`inspect`]: make an archive, look into one
 //! - [`import`]: plan and carry out an import, from an archive or straight from another harness
 //! - [`journal`]: past imports, and taking one back
+//! - [`doctor`]: what is wrong, and repairing it
 //! - [`harnesses`]: what is supported and what is here
 
+pub mod doctor;
 pub mod export;
 pub mod harnesses;
 pub mod import;

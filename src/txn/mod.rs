@@ -39,6 +39,7 @@ pub use carry::Saved;
 pub use commit::{Committed, Outcome};
 pub use export::export_file;
 pub use history::{Import, ImportState, ImportedAction, ImportedSession, backup_dir, imports};
+pub use journal::owner_of;
 pub use plan::{Action, SessionPlan};
 pub use recover::{Recovered, Recovery, recover, recover_if_free};
 pub use stage::{Meta, Staged, Transaction};

@@ -24,10 +24,11 @@ use crate::txn::plan::{Action, SessionPlan};
 use crate::txn::{Meta, Outcome, Transaction};
 
 /// What one planned session does to the disk.
-struct Work {
-    actions: Vec<Action>,
+pub(in crate::ops) struct Work {
+    /// The actions, in order.
+    pub actions: Vec<Action>,
     /// For each action, the files of the layout that give it its content.
-    contents: Vec<Vec<usize>>,
+    pub contents: Vec<Vec<usize>>,
 }
 
 /// What became of one planned session.
@@ -84,7 +85,8 @@ pub fn run(
     })
 }
 
-fn work(plan: &Planned<'_>) -> Work {
+/// What a planned session does to the disk.
+pub(in crate::ops) fn work(plan: &Planned<'_>) -> Work {
     let mut actions = Vec::new();
     let mut contents = Vec::new();
     if !plan.acts() {
@@ -154,7 +156,7 @@ fn count(env: &Env, options: &Options, plan: &Planned<'_>, work: &Work, progress
 }
 
 /// Renders the files that make up the content of one action.
-fn render_all(
+pub(in crate::ops) fn render_all(
     env: &Env,
     options: &Options,
     plan: &Planned<'_>,
@@ -306,7 +308,8 @@ fn change(action: &Action, bytes: u64) -> Change {
     Change { kind, path: action.path().to_owned(), bytes }
 }
 
-fn import_id(env: &Env) -> String {
+/// A name for an import that begins now.
+pub(in crate::ops) fn import_id(env: &Env) -> String {
     let random = uuid::Uuid::new_v4().simple().to_string();
     format!("{}-{}", env.now().format("%Y%m%dT%H%M%SZ"), &random[..4])
 }

@@ -249,7 +249,11 @@ fn id_there(from: &dyn Harness, to: &dyn Harness, head: &Head, copy: u32) -> Res
     Ok(to.id_from(ids::converted(from.info().id, &head.id, to.info().id, copy)))
 }
 
-fn place(env: &Env, options: &Options, planned: &mut Planned<'_>) -> Result<()> {
+/// Asks the target where the session's files go.
+///
+/// # Errors
+/// When it does not take them.
+pub(super) fn place(env: &Env, options: &Options, planned: &mut Planned<'_>) -> Result<()> {
     let (Some(from), Some(to)) = (planned.from, planned.to) else { return Ok(()) };
     let layout = {
         let Some(target) = planned.target(env, options) else { return Ok(()) };
@@ -287,7 +291,15 @@ fn moved(existing: &Found, layout: &Layout) -> Vec<PathBuf> {
 }
 
 /// The files of the existing session that the new one does not have.
-fn obsolete(env: &Env, to: &dyn Harness, existing: &Found, layout: &Layout) -> Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// When it cannot be opened.
+pub(super) fn obsolete(
+    env: &Env,
+    to: &dyn Harness,
+    existing: &Found,
+    layout: &Layout,
+) -> Result<Vec<PathBuf>> {
     if layout.rows.is_some() {
         return Ok(Vec::new());
     }
