@@ -88,6 +88,7 @@ pub enum Command {
     /// Let the sessions follow a project folder that was moved or renamed
     Move(MoveArgs),
     /// Find what is wrong with the sessions of this machine, and repair what can be repaired safely
+    #[command(after_long_help = crate::ops::doctor::codes::table())]
     Doctor(DoctorArgs),
     /// Save every session that changed since the last backup there
     Backup(BackupArgs),
@@ -109,7 +110,6 @@ impl Command {
             Self::Import(args) => !args.place.dry_run,
             Self::Convert(args) => !args.place.dry_run,
             Self::Move(args) => !args.dry_run,
-            Self::Doctor(args) => args.fix,
             Self::Backup(_)
             | Self::List(_)
             | Self::Show(_)
@@ -444,7 +444,7 @@ pub struct DoctorArgs {
     /// Repair what can be repaired safely, with backups; `undo` takes it back
     #[arg(long)]
     pub fix: bool,
-    /// Do not start the programs to ask which sessions they list
+    /// Start no program: neither for its version, nor, with --fix, to let it index what it does not list
     #[arg(long)]
     pub no_confirm: bool,
 }

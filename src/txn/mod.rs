@@ -46,6 +46,7 @@ pub use claim::Claim;
 pub use commit::{Committed, Outcome};
 pub use export::export_file;
 pub use history::{Import, ImportState, ImportedAction, ImportedSession, backup_dir, imports};
+pub use journal::owner_of;
 pub use left::{Left, remember_left};
 pub use plan::{Action, Moved, SessionPlan};
 pub use recover::{Recovered, Recovery, recover, recover_if_free};

@@ -268,7 +268,11 @@ fn id_there(from: &dyn Harness, to: &dyn Harness, head: &Head, copy: u32) -> Res
     Ok(to.id_from(ids::converted(from.info().id, &head.id, to.info().id, copy)))
 }
 
-fn place(env: &Env, options: &Options, planned: &mut Planned<'_>) -> Result<()> {
+/// Asks the target where the session's files go.
+///
+/// # Errors
+/// When it does not take them.
+pub(super) fn place(env: &Env, options: &Options, planned: &mut Planned<'_>) -> Result<()> {
     let (Some(from), Some(to)) = (planned.from, planned.to) else { return Ok(()) };
     let layout = {
         let Some(target) = planned.target(env, options) else { return Ok(()) };

@@ -10,10 +10,12 @@
 //! - [`here`]: what is here already
 //! - [`compare`], [`mod@judge`]: how it relates to what comes, file by file and as a session
 //! - [`decide`]: the action for each session
+//! - [`again`]: a session of this machine, written anew
 //! - [`apply`]: carry the actions out, through [`crate::txn`]
 //! - [`mod@verify`]: whether the target can use what was imported
 //! - [`report`], [`warnings`]: what is told about it
 
+pub mod again;
 pub mod apply;
 pub mod compare;
 pub mod decide;
