@@ -81,6 +81,9 @@ impl Repos {
         let settings = bundle::Options { full, max_work: options.max_work };
         progress.begin("bundling", 0);
         for found in &mut self.list {
+            if found.repo.root_commit.is_none() {
+                found.repo.root_commit = git::root_commit(&found.dir).unwrap_or_default();
+            }
             let root = &found.repo.root;
             let sessions: Vec<&str> = found.sessions.iter().map(String::as_str).collect();
             let mut file = archive::temporary()?;
