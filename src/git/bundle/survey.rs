@@ -108,10 +108,10 @@ impl Survey {
             .map(|(size, path)| format!("{} ({})", String::from_utf8_lossy(path), shown(*size)))
             .collect();
         let message = format!(
-            "the uncommitted work in {} has {} in {} files, and the limit is {}; the largest: {}",
+            "the uncommitted work in {} has {} in {}, and the limit is {}; the largest: {}",
             root.display(),
             shown(bytes),
-            self.sizes.len(),
+            count(self.sizes.len()),
             shown(limit),
             largest.join(", ")
         );
@@ -132,7 +132,7 @@ impl Survey {
         state: &mut State,
     ) -> Result<Marks, git2::Error> {
         let odb = repository.odb()?;
-        let (mut marks, mut seen, mut assumed) = (Marks::default(), HashSet::new(), 0_u64);
+        let (mut marks, mut seen, mut assumed) = (Marks::default(), HashSet::new(), 0_usize);
         for entry in index.iter() {
             let stage = (entry.flags >> 12) & 3;
             let has = |flag: IndexEntryExtendedFlag| entry.flags_extended & flag.bits() != 0;
@@ -156,7 +156,7 @@ impl Survey {
             if has(IndexEntryExtendedFlag::SKIP_WORKTREE) {
                 marks.not_checked_out.insert(entry.path.clone());
             }
-            assumed += u64::from(entry.flags & IndexEntryFlag::VALID.bits() != 0);
+            assumed += usize::from(entry.flags & IndexEntryFlag::VALID.bits() != 0);
             if entry.mode == SUBMODULE {
                 self.left_out.path(
                     &entry.path,
@@ -170,14 +170,15 @@ impl Survey {
         let hidden = marks.not_checked_out.len();
         if hidden > 0 {
             self.left_out.say(format!(
-                "the checkout is sparse: {hidden} files that are not in the working directory travel as they are \
-                 recorded, which ones these are does not"
+                "the checkout is sparse: what it leaves out ({}) travels as it is recorded, the choice does not",
+                count(hidden)
             ));
         }
         if assumed > 0 {
             self.left_out.say(format!(
-                "git is told to take {assumed} files for unchanged (`git update-index --assume-unchanged`), so \
-                 changes in them do not travel"
+                "git is told to take {} for unchanged (`git update-index --assume-unchanged`), so \
+                 changes in them do not travel",
+                count(assumed)
             ));
         }
         Ok(marks)
@@ -325,6 +326,10 @@ fn shown(bytes: u64) -> String {
         Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / *unit as f64).replace(".0 ", " "),
         None => format!("{bytes} bytes"),
     }
+}
+
+fn count(files: usize) -> String {
+    if files == 1 { "1 file".to_owned() } else { format!("{files} files") }
 }
 
 fn round_up(bytes: u64) -> String {

@@ -262,7 +262,7 @@ fn files_that_are_not_checked_out_are_not_deleted() {
     world.git(&["update-index", "--assume-unchanged", "docs/a.md"]);
     world.put("docs/a.md", "changed, but git is not to look");
     let carried = world.bundle(&PARTLY).carried;
-    assert!(says(&carried, "take 1 files for unchanged", ""), "{:?}", carried.left_out);
+    assert!(says(&carried, "take 1 file for unchanged", ""), "{:?}", carried.left_out);
     assert_eq!(carried.work, None);
 }
 
