@@ -196,11 +196,11 @@ fn job<'a>(
                 });
                 contents.push(Content::None);
             }
-            Mend::Rows { database, scope, rows } => {
+            Mend::Rows { database, scope, rows, shared } => {
                 actions.push(Action::Rows {
                     path: database.clone(),
                     scope: scope.clone(),
-                    shared: Vec::new(),
+                    shared: shared.clone(),
                 });
                 contents.push(Content::Rows(rows));
             }
