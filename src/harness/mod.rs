@@ -95,6 +95,16 @@ pub struct NativeSession {
 pub struct WriteOptions {
     /// The model to record instead of the source's.
     pub model: Option<String>,
+    /// Directories that are not there and will be, with all that belongs below them, before anything
+    /// is written: repositories that a dry run does not clone.
+    pub coming: Vec<PathBuf>,
+}
+
+impl WriteOptions {
+    /// Whether a directory is not there only because this is a dry run.
+    pub fn is_coming(&self, dir: &Path) -> bool {
+        self.coming.iter().any(|coming| dir.starts_with(coming))
+    }
 }
 
 /// Where a session goes.
@@ -105,6 +115,8 @@ pub struct Target<'a> {
     pub id: &'a str,
     /// The session's directory there, absolute.
     pub cwd: &'a Path,
+    /// Where that directory is at this moment, when it comes to its place together with the session.
+    pub still_at: Option<&'a Path>,
     /// How paths of the source machine read on this one.
     pub paths: &'a PathMap,
     /// The session as it was at its source.
@@ -115,6 +127,13 @@ pub struct Target<'a> {
     pub existing: Option<&'a Found>,
 }
 
+impl Target<'_> {
+    /// Where the files of the session's directory are at this moment.
+    pub fn directory(&self) -> &Path {
+        self.still_at.unwrap_or(self.cwd)
+    }
+}
+
 /// What an import of one session would put on disk.
 #[derive(Debug, Default)]
 pub struct Layout {
@@ -122,6 +141,8 @@ pub struct Layout {
     pub files: Vec<OutFile>,
     /// The database that holds the files with [`Stored::Rows`].
     pub rows: Option<OutRows>,
+    /// Rows that say where the session is, in databases beside it.
+    pub index: Vec<OutIndex>,
     /// Lines in files that the harness shares between its sessions.
     pub lines: Vec<OutLine>,
     /// Files that the harness derived from the session that is there, absolute: they have to go when
@@ -176,6 +197,26 @@ pub struct OutRows {
     pub shared: Vec<SharedRow>,
 }
 
+/// Rows that are there and say where a session is: [`Harness::reindex`] says what they become.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutIndex {
+    /// The database, absolute.
+    pub database: PathBuf,
+    /// The rows, of which at least one is there.
+    pub scope: Vec<Scope>,
+    /// Rows that they need and share with others.
+    pub shared: Vec<SharedRow>,
+}
+
+/// A file of a project, not of one of its sessions, that follows when the project moves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Companion {
+    /// Where it is, absolute.
+    pub from: PathBuf,
+    /// Where it belongs, absolute.
+    pub to: PathBuf,
+}
+
 /// Where the bytes of an [`OutFile`] come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutSource {
@@ -185,6 +226,8 @@ pub enum OutSource {
     Converted(usize),
     /// This text: a small file that goes with a converted transcript.
     Text(String),
+    /// This file of this machine, as it is.
+    Here(PathBuf),
 }
 
 /// How a harness changes a file over time.
@@ -363,6 +406,35 @@ pub trait Harness: Sync {
         input: Box<dyn ReadSeek + '_>,
         out: &mut dyn Write,
     ) -> Result<()>;
+
+    /// Where a session that stays on this machine goes when its directory moves;
+    /// [`Target::existing`] is where it is.
+    ///
+    /// # Errors
+    /// As [`Harness::place_native`].
+    fn place_moved(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
+        self.place_native(target, files)
+    }
+
+    /// What the harness keeps for the directory that the session leaves, and not for one of its
+    /// sessions.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    fn companions(&self, target: &Target<'_>) -> Result<Vec<Companion>> {
+        let _ = target;
+        Ok(Vec::new())
+    }
+
+    /// Writes the rows of `index` as they have to be, as a row document ([`crate::model::rows`]).
+    ///
+    /// # Errors
+    /// When this harness keeps no index, or the database cannot be read.
+    fn reindex(&self, target: &Target<'_>, index: &OutIndex, out: &mut dyn Write) -> Result<()> {
+        let _ = (target, out);
+        let message = format!("{} keeps no index in {}", self.info().name, index.database.display());
+        Err(Error::new(Kind::Unsupported, message))
+    }
 
     /// What has to stand behind `file` on disk and is no part of the session: it is left out when the
     /// file is compared with what is there, and what is opened does not have it.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::disk;
-use super::journal::{self, Change, ImportDir, Journal, Purpose, Session, Shared, State};
+use super::journal::{self, Change, ImportDir, Journal, Moved, Purpose, Session, Shared, State};
+use super::left::{self, Left};
 use crate::error::{IoContext, Result};
 use crate::model::{Time, time};
 
@@ -18,6 +19,9 @@ pub struct Import {
     pub created: Time,
     /// The archive file; `None` for a conversion on this machine.
     pub archive: Option<String>,
+    /// The folder that its sessions followed; `None` for an import.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved: Option<Moved>,
     /// The program that made it, and its version.
     pub tool: String,
     /// How it stands.
@@ -28,6 +32,9 @@ pub struct Import {
     pub backup_dir: Option<PathBuf>,
     /// When it was taken back.
     pub undone_at: Option<Time>,
+    /// Repositories and work in them that it brought, which an undo leaves where they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<Left>,
 }
 
 /// How an import stands.
@@ -99,10 +106,12 @@ fn import(dir: &ImportDir, journal: Journal) -> Result<Import> {
         id: journal.id,
         created: journal.created,
         archive: journal.archive,
+        moved: journal.moved,
         tool: journal.tool,
         state,
         backup_dir: Some(dir.backups()).filter(|dir| dir.exists()),
         undone_at,
+        left: left::read(dir),
         sessions: journal.sessions.into_iter().map(|session| describe(session, &journal.shared)).collect(),
     })
 }

@@ -8,7 +8,8 @@
 //! of a message, with [`text`] telling the user's words from the program's. [`native`] has the
 //! records and [`loose`] the way they are parsed.
 //!
-//! Placing: [`place`] says which file goes where, [`relocate`] rewrites the paths in it.
+//! Placing: [`place`] says which file goes where, [`relocate`] rewrites the paths in it, [`moved`] what
+//! follows a directory that moves.
 //!
 //! Writing: [`write`](mod@write) puts events in the order that the API wants, [`render`] their
 //! content in the form that it takes, [`rows`] the rows in a chain. [`tools`] has the tool table.
@@ -19,7 +20,9 @@ use std::path::{Path, PathBuf};
 use crate::env::Env;
 use crate::error::Result;
 use crate::harness::diagnosis::{Checkup, Code, Finding, Part, Remark};
-use crate::harness::{Found, Harness, Info, Layout, NativeSession, Resume, Target, TranscriptWriter};
+use crate::harness::{
+    Companion, Found, Harness, Info, Layout, NativeSession, Resume, Target, TranscriptWriter,
+};
 use crate::model::{Agent, FileMeta, Head, Notes, Payload, ReadSeek, Sink, View};
 
 pub mod doctor;
@@ -29,6 +32,7 @@ pub mod leaf;
 pub mod live;
 pub mod locate;
 pub mod loose;
+pub mod moved;
 pub mod native;
 pub mod open;
 pub mod place;
@@ -99,6 +103,14 @@ impl Harness for Claude {
 
     fn place_native(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
         place::native(target, files)
+    }
+
+    fn place_moved(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
+        moved::place(target, files)
+    }
+
+    fn companions(&self, target: &Target<'_>) -> Result<Vec<Companion>> {
+        moved::companions(target)
     }
 
     fn relocate(

@@ -7,7 +7,7 @@
 //! lines more, [`open`] gathers what belongs to one ([`segments`] that continue each other,
 //! [`agents`], the [`index`] of names), [`read`] and [`items`] make events of its records
 //! ([`record`], [`native`]), after a [`survey`], with [`filter`], [`calls`] and [`status`].
-//! Writing: [`place`] says where, [`relocate`] moves a rollout, [`write`] makes one from events
+//! Writing: [`place`] says where, [`relocate`] moves a rollout and [`moved`] its rows in the index, [`write`] makes one from events
 //! ([`emit`], [`names`], [`wording`], [`tools`]), with the [`config`] of this machine.
 //! [`live`] and [`confirm`] ask about running and installed programs, [`doctor`] what is wrong.
 
@@ -24,6 +24,7 @@ mod items;
 mod live;
 mod locate;
 mod meta;
+mod moved;
 mod names;
 mod native;
 mod open;
@@ -47,7 +48,8 @@ use std::path::{Path, PathBuf};
 
 use super::diagnosis::{Checkup, Code, Finding, Part};
 use super::{
-    Confirmation, Found, Harness, Info, Layout, NativeSession, Placed, Resume, Target, TranscriptWriter,
+    Confirmation, Found, Harness, Info, Layout, NativeSession, OutIndex, Placed, Resume, Target,
+    TranscriptWriter,
 };
 use crate::env::Env;
 use crate::error::Result;
@@ -118,6 +120,14 @@ impl Harness for Codex {
 
     fn place_native(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
         place::native(target, files)
+    }
+
+    fn place_moved(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
+        moved::place(target, files)
+    }
+
+    fn reindex(&self, target: &Target<'_>, index: &OutIndex, out: &mut dyn Write) -> Result<()> {
+        moved::reindex(target, index, out)
     }
 
     fn relocate(

@@ -8,8 +8,9 @@
 //! [`open`] gathers what belongs to one, [`index`] finds which messages of a file hold ([`record`],
 //! [`walk`]), [`read`] and [`speak`] make events of them ([`native`], [`mod@text`], [`calls`],
 //! [`tools`]); [`checkpoint`] knows files that the user names.
-//! Writing: [`place`] says where, [`relocate`] moves a session, [`write`] makes one from events
-//! ([`turn`], [`emit`]). [`live`] asks about running programs, [`doctor`] what is wrong.
+//! Writing: [`place`] says where, [`relocate`] moves a session, [`moved`] what is kept beside it,
+//! [`write`] makes one from events ([`turn`], [`emit`]). [`live`] asks about running programs,
+//! [`doctor`] looks for what is wrong.
 
 mod calls;
 mod checkpoint;
@@ -19,6 +20,7 @@ mod head;
 mod index;
 mod live;
 mod locate;
+mod moved;
 mod native;
 mod open;
 mod place;
@@ -41,7 +43,8 @@ use std::path::{Path, PathBuf};
 
 use super::diagnosis::{Checkup, Code, Finding, Part};
 use super::{
-    Found, Harness, Info, Layout, NativeSession, OutFile, OutSource, Resume, Target, TranscriptWriter,
+    Companion, Found, Harness, Info, Layout, NativeSession, OutFile, OutSource, Resume, Target,
+    TranscriptWriter,
 };
 use crate::env::Env;
 use crate::error::Result;
@@ -105,6 +108,10 @@ impl Harness for Gemini {
 
     fn place_native(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
         place::native(target, files)
+    }
+
+    fn companions(&self, target: &Target<'_>) -> Result<Vec<Companion>> {
+        moved::companions(target)
     }
 
     fn relocate(

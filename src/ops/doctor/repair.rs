@@ -52,8 +52,8 @@ enum Content<'a> {
     Copy { path: &'a Path, length: u64 },
     /// A row document.
     Rows(&'a [Row<'static>]),
-    /// Files of a session that is brought in again.
-    Again { session: usize, files: Vec<usize> },
+    /// Something of a session that is brought in again.
+    Again { session: usize, content: apply::Content },
 }
 
 /// Puts right what can be.
@@ -88,9 +88,9 @@ pub fn run(
     }
     for (session, again) in sessions.iter().enumerate() {
         let work = apply::work(&again.planned);
-        let contents = work.contents.into_iter().map(|files| match files.is_empty() {
+        let contents = work.contents.into_iter().map(|content| match content.is_nothing() {
             true => Content::None,
-            false => Content::Again { session, files },
+            false => Content::Again { session, content },
         });
         jobs.push(Job {
             findings: vec![again.place],
@@ -132,6 +132,7 @@ fn open<'a>(env: &Env, stores: &[Store], found: &[Found], warnings: &mut Vec<Str
                     head: std::borrow::Cow::Owned(native.head),
                     repo: None,
                     payload: native.payload,
+                    refused: None,
                 };
                 opened.push((place, harness, session, replaces.then(|| known.found.clone())));
             }
@@ -265,6 +266,8 @@ fn carry_out(
         created: env.now(),
         tool: concat!("holdall ", env!("CARGO_PKG_VERSION"), " doctor").to_owned(),
         backup: true,
+        moved: None,
+        tidied: Vec::new(),
     };
     let plans = jobs
         .iter()
@@ -317,7 +320,7 @@ fn stage(
                 Content::Rows(rows) => {
                     rows.iter().try_for_each(|row| row.write(out)).at("write", Path::new("the staged rows"))
                 }
-                Content::Again { session, files } => sessions[*session].render(env, files, out),
+                Content::Again { session, content } => sessions[*session].render(env, content, out),
             }
         };
         if !matches!(content, Content::None) {

@@ -127,8 +127,10 @@ impl Near {
     pub fn of(&self, dir: &str, recorded: &[Repo]) -> Whereabouts {
         // What is no absolute path anywhere is none that could be looked for, or given to a command.
         let steps = if Flavour::of(dir).is_some() { steps(dir) } else { Vec::new() };
-        let clones =
-            self.repositories.iter().filter(|root| recorded.iter().any(|repo| git::is_clone(repo, root)));
+        let clones = self
+            .repositories
+            .iter()
+            .filter(|root| recorded.iter().any(|repo| git::find::is_at(repo, root).is_some()));
         let found: BTreeSet<Candidate> = clones.filter_map(|root| Self::moved_to(&steps, root)).collect();
         if !found.is_empty() {
             return Whereabouts::Repository(found.into_iter().collect());

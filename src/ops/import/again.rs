@@ -46,6 +46,7 @@ pub fn plan<'a>(
         id: session.head.id.clone(),
         destination: Some(Destination { cwd: PathBuf::from(cwd), paths: PathMap::none() }),
         existing: existing.cloned(),
+        still_at: None,
         layout: Default::default(),
         relations: Vec::new(),
         obsolete: Vec::new(),
@@ -79,11 +80,16 @@ pub fn plan<'a>(
 }
 
 impl Again<'_> {
-    /// Writes files of its layout.
+    /// Writes the content of one of its actions.
     ///
     /// # Errors
     /// When the session cannot be read or `out` fails.
-    pub fn render(&self, env: &Env, files: &[usize], out: &mut dyn Write) -> Result<()> {
-        apply::render_all(env, &self.options, &self.planned, files, out).map(drop)
+    pub(in crate::ops) fn render(
+        &self,
+        env: &Env,
+        content: &apply::Content,
+        out: &mut dyn Write,
+    ) -> Result<()> {
+        apply::render_all(env, &self.options, &self.planned, content, out).map(drop)
     }
 }

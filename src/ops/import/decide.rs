@@ -8,7 +8,8 @@ use super::compare::{Relation, Verdict};
 use super::destination::{Destination, Rules};
 use super::here::Here;
 use super::incoming::{Incoming, Session};
-use super::{Options, judge, warnings};
+use super::repositories::Repositories;
+use super::{Options, judge};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::harness::{self, Found, Harness, Layout, Target};
@@ -39,6 +40,8 @@ pub enum Decision {
     Update,
     /// What is here is replaced.
     Replace,
+    /// It goes to another directory of this machine.
+    Move,
     /// It comes beside what is here, under a new id.
     Copy,
     /// Nothing happens.
@@ -59,6 +62,8 @@ pub struct Planned<'a> {
     pub id: String,
     /// Where it goes; `None` when it fails before that is known.
     pub destination: Option<Destination>,
+    /// Where the files of that directory are until they are moved together with the session.
+    pub still_at: Option<PathBuf>,
     /// What is there under that id.
     pub existing: Option<Found>,
     /// The files it consists of there.
@@ -72,13 +77,15 @@ pub struct Planned<'a> {
 }
 
 impl<'a> Planned<'a> {
-    fn failed(session: &'a Session<'a>, reason: impl ToString) -> Self {
+    /// A session that cannot be brought.
+    pub fn failed(session: &'a Session<'a>, reason: impl ToString) -> Self {
         Self {
             session,
             from: None,
             to: None,
             id: String::new(),
             destination: None,
+            still_at: None,
             existing: None,
             layout: Layout::default(),
             relations: Vec::new(),
@@ -121,6 +128,7 @@ impl<'a> Planned<'a> {
             env,
             id: &self.id,
             cwd: &destination.cwd,
+            still_at: self.still_at.as_deref(),
             paths: &destination.paths,
             source: &self.session.head,
             options: &options.write,
@@ -132,23 +140,27 @@ impl<'a> Planned<'a> {
 /// Decides for every session.
 ///
 /// # Errors
-/// When the rules make no sense or a store cannot be read. Trouble with one session is its own
+/// When a store cannot be read. Trouble with one session is its own
 /// [`Decision::Fail`].
 pub fn plan<'a>(
     env: &Env,
     incoming: &'a Incoming<'a>,
     options: &Options,
+    rules: &Rules,
+    repositories: &Repositories<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Planned<'a>>> {
-    let rules = Rules::new(env, &incoming.home, &options.cwd_map, options.workspace_root.as_deref())?;
-    warnings::about_rules(incoming, &rules, options.workspace_root.as_deref(), warnings);
     let here = Here::look(env, incoming, options)?;
     let planned: Vec<(Planned<'a>, Vec<String>)> = incoming
         .sessions
         .par_iter()
-        .map(|session| {
+        .enumerate()
+        .map(|(place, session)| {
             let mut warnings = Vec::new();
-            let planned = plan_one(env, session, options, &rules, &here, &mut warnings)
+            let repository = repositories.of_session(place);
+            let destination =
+                |warnings: &mut Vec<String>| rules.destination(&session.head, repository, warnings);
+            let planned = plan_one(env, session, options, destination, &here, &mut warnings)
                 .unwrap_or_else(|error| Planned::failed(session, with_hints(&error)));
             (planned, warnings)
         })
@@ -181,17 +193,20 @@ fn plan_one<'a>(
     env: &Env,
     session: &'a Session<'a>,
     options: &Options,
-    rules: &Rules,
+    destination: impl FnOnce(&mut Vec<String>) -> Result<Destination>,
     here: &Here,
     warnings: &mut Vec<String>,
 ) -> Result<Planned<'a>> {
     let head = &*session.head;
+    if let Some(reason) = &session.refused {
+        return Ok(Planned::failed(session, reason));
+    }
     let Ok(from) = harness::by_id(&head.harness) else {
         let message = format!("this holdall does not know the harness {:?}; a newer one may", head.harness);
         return Ok(Planned::failed(session, message));
     };
     let to = options.to.unwrap_or(from);
-    let destination = rules.destination(head, session.repo.as_deref(), warnings)?;
+    let destination = destination(warnings)?;
     let mut planned = Planned {
         from: Some(from),
         to: Some(to),
@@ -217,8 +232,7 @@ fn plan_one<'a>(
     warnings.append(&mut planned.layout.warnings);
     if let (true, Some(existing)) = (planned.acts(), &planned.existing) {
         if let Some(reason) = to.live(env, existing)? {
-            planned.decision =
-                Decision::Fail(format!("it is in use: {reason}; close it there and import again"));
+            planned.decision = Decision::Fail(in_use(&reason));
         } else {
             planned.obsolete = match planned.decision {
                 Decision::Replace => obsolete(env, to, existing, &planned.layout)?,
@@ -233,6 +247,11 @@ fn plan_one<'a>(
         }
     }
     Ok(planned)
+}
+
+/// Why a session that is open cannot be changed.
+pub fn in_use(reason: &str) -> String {
+    format!("it is in use: {reason}; close it there and try again")
 }
 
 /// The id in the target. `copy` counts the copies beside it.
@@ -294,12 +313,7 @@ fn moved(existing: &Found, layout: &Layout) -> Vec<PathBuf> {
 ///
 /// # Errors
 /// When it cannot be opened.
-pub(super) fn obsolete(
-    env: &Env,
-    to: &dyn Harness,
-    existing: &Found,
-    layout: &Layout,
-) -> Result<Vec<PathBuf>> {
+pub fn obsolete(env: &Env, to: &dyn Harness, existing: &Found, layout: &Layout) -> Result<Vec<PathBuf>> {
     if layout.rows.is_some() {
         return Ok(Vec::new());
     }

@@ -45,6 +45,7 @@ fn moved(env: &Env, session: &NativeSession, id: &str, cwd: &str) -> (Layout, Ve
         source: &session.head,
         options: &options,
         existing: None,
+        still_at: None,
     };
     let layout = Codex.place_native(&target, session.payload.files()).expect("a place");
     let files = layout.files.iter().map(|file| {
@@ -171,6 +172,7 @@ fn sandbox_paths_move_too() {
         source: &head,
         options: &options,
         existing: None,
+        still_at: None,
     };
     let meta = FileMeta { role: Role::Transcript, path: "x".into(), size: 0, modified: None, agent: None };
     let mut out = Vec::new();
@@ -266,6 +268,7 @@ fn a_hostile_archive_cannot_choose_the_place() {
         source: &head,
         options: &options,
         existing: None,
+        still_at: None,
     };
     let file = |role, path: &str, agent: Option<&str>| {
         let agent = agent.map(|id| Agent { id: id.into(), ..Agent::default() });
@@ -317,6 +320,7 @@ fn odd_bytes_pass_through_a_move() {
         source: &head,
         options: &options,
         existing: None,
+        still_at: None,
     };
     let file = FileMeta { role: Role::Transcript, path: "x".into(), size: 0, modified: None, agent: None };
     let mut out = Vec::new();
