@@ -137,6 +137,31 @@ fn shown(machine: &Machine, names: &[&str]) -> Vec<String> {
     names.iter().filter(|name| screen.contains(&squeeze(name))).map(|name| (*name).to_owned()).collect()
 }
 
+/// Everything that was recorded, where it belongs: only what is truly so is found.
+#[test]
+fn healthy_homes() {
+    let all = |harness: &str| cases::of(harness).into_iter().map(|case| case.case).collect::<Vec<_>>();
+    let id =
+        |harness: &str, name: &str| cases::of(harness).into_iter().find(|case| case.case == name).unwrap().id;
+    let machine = Machine::without_git("src/app");
+    drop(Claude::new(&machine.home, &machine.cwd));
+    Codex::new(&machine.home, &machine.cwd).listed().unwrap();
+    drop(Opencode::named("opencode", &machine.home, &machine.cwd));
+    for harness in ["claude", "codex", "opencode"] {
+        let names = all(harness);
+        bring(&machine, harness, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    let names = all("gemini");
+    gemini_home(&machine, &names.iter().map(String::as_str).collect::<Vec<_>>());
+    let truly = [
+        ("codex.non-interactive", id("codex", "exec")),
+        // The recording ends between the resume and the start that would have deleted it.
+        ("gemini.doomed", id("gemini", "resumed")),
+    ];
+    let truly: Vec<(&str, &str)> = truly.iter().map(|(code, id)| (*code, id.as_str())).collect();
+    assert_eq!(findings(&doctor(&machine, &["--no-confirm"])), expected(&truly));
+}
+
 #[test]
 fn claude_code() {
     let machine = Machine::new("src/app");
