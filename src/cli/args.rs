@@ -9,6 +9,7 @@ use super::text;
 use crate::error::{Error, Result};
 use crate::harness::HARNESSES;
 use crate::model::Time;
+use crate::ops;
 use crate::ops::import::OnConflict;
 use crate::ops::select::Selection;
 
@@ -248,6 +249,10 @@ pub struct ExportArgs {
     /// What to carry of the repositories
     #[arg(long, value_name = "WHAT", default_value = "meta")]
     pub git: Git,
+    /// Most uncommitted work of one repository that --git bundle and --git full carry, such as 500M or 1G;
+    /// it is held in memory meanwhile
+    #[arg(long, value_name = "SIZE", default_value = "100M", value_parser = text::parse_size)]
+    pub max_work: u64,
     /// Leave the sub-agents' own conversations out
     #[arg(long)]
     pub no_subagents: bool,
@@ -259,17 +264,29 @@ pub struct ExportArgs {
     pub created: Option<String>,
 }
 
-/// What to record of repositories.
+/// What to carry of repositories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Git {
     /// Nothing.
     None,
     /// Remotes (without credentials), branch, commit, ahead and behind, counts of changed files.
     Meta,
-    /// Also, as a git bundle, the commits that no remote has and the work that is not committed.
+    /// Also, as a git bundle, the commits of the branch that no remote has and the work that is not
+    /// committed: changed, staged and untracked files, but no ignored ones.
     Bundle,
     /// Also, as a git bundle, the whole history of the branch and the work that is not committed.
     Full,
+}
+
+impl From<Git> for ops::export::Git {
+    fn from(git: Git) -> Self {
+        match git {
+            Git::None => Self::None,
+            Git::Meta => Self::Meta,
+            Git::Bundle => Self::Bundle,
+            Git::Full => Self::Full,
+        }
+    }
 }
 
 /// An archive.

@@ -3,6 +3,7 @@
 //! What only reads writes nothing (not even a refreshed index), runs no hook, filter or remote helper
 //! and asks nobody over a network:
 //!
+//! - [`bundle`]: commits and uncommitted work as a git bundle
 //! - [`repo`]: what is recorded of a repository
 //! - [`mod@describe`]: the state of a repository
 //! - [`mod@compare`]: how a recorded state and the one found here differ
@@ -16,6 +17,7 @@
 //! - [`mod@clone`]: a repository that is not here
 //! - [`restore`]: commits and uncommitted work that an archive carries
 
+pub mod bundle;
 mod changes;
 pub mod clone;
 pub mod compare;

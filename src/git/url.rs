@@ -66,6 +66,14 @@ pub fn refusal(url: &str) -> Option<&'static str> {
     }
 }
 
+/// Whether an address is a place on this machine, or on what it has mounted: a path, or `file://`.
+pub fn is_local(url: &str) -> bool {
+    match split_scheme(url) {
+        Some((scheme, _)) => scheme.eq_ignore_ascii_case("file"),
+        None => split_helper(url).is_none() && split_scp(url).is_none(),
+    }
+}
+
 /// What two addresses of one repository have in common: host and path, without scheme, user, port
 /// and the `.git` at the end, in lower case (the big hosts do not tell case apart).
 pub(super) fn identity(url: &str) -> String {
@@ -249,6 +257,16 @@ mod tests {
             "~/a",
         ] {
             assert!(refusal(url).is_some(), "{url}");
+        }
+    }
+
+    #[test]
+    fn places_on_this_machine_are_known() {
+        for url in ["/srv/a.git", "../a", "a", "file:///srv/a", "FILE:///a", "C:\\a", "C:/a", "~/a"] {
+            assert!(is_local(url), "{url}");
+        }
+        for url in ["https://h/a", "git@h:a", "h:a", "ssh://h/a", "codecommit::eu://r", "git://h/a"] {
+            assert!(!is_local(url), "{url}");
         }
     }
 

@@ -342,10 +342,7 @@ impl Place<'_> {
     }
 
     fn bundle(&self) -> Result<Option<Bundle>> {
-        let carried = self.incoming.repo.carried.as_ref();
-        let place =
-            self.incoming.bundle.filter(|_| carried.is_some_and(|c| c.commits > 0 || c.work.is_some()));
-        place.map(|place| place.copy()).transpose()
+        self.incoming.bundle.map(|place| place.copy()).transpose()
     }
 
     /// What the user should know besides the row.
