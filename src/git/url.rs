@@ -29,7 +29,7 @@ pub fn strip_credentials(url: &str) -> String {
 }
 
 /// Whether git would start a program of the address's own choice, or take it for an option.
-/// Nothing here ever hands an address to git, but such a one has no business in an archive.
+/// Such a one has no business in an archive.
 pub fn runs_command(url: &str) -> bool {
     let url = url.trim_start();
     url.starts_with('-')
@@ -72,6 +72,13 @@ pub fn is_local(url: &str) -> bool {
         Some((scheme, _)) => scheme.eq_ignore_ascii_case("file"),
         None => split_helper(url).is_none() && split_scp(url).is_none(),
     }
+}
+
+/// Whether a local address means the same in every directory of its machine.
+pub(super) fn is_absolute(url: &str) -> bool {
+    split_scheme(url).is_some()
+        || url.starts_with(['/', '\\'])
+        || url.get(1..3).is_some_and(|rest| rest.starts_with(':'))
 }
 
 /// What two addresses of one repository have in common: host and path, without scheme, user, port

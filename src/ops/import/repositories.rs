@@ -108,9 +108,8 @@ impl<'a> Repositories<'a> {
             if options.dry_run {
                 place.would_clone();
             } else {
-                progress.begin(&format!("cloning {}", target.display()), 0);
+                progress.tell(&format!("cloning {}", target.display()));
                 let cloned = place.clone(git, &target, warnings);
-                progress.end();
                 match cloned {
                     Ok(()) => self.left.push(Left::clone(&target)),
                     Err(error) if interrupt::is_asked() => return Err(error),
