@@ -9,7 +9,10 @@ use std::collections::HashSet;
 use serde::Deserialize;
 
 use super::layout::{self, Limits, MAX_ENTRIES};
-use super::manifest::{BundleFile, Carried, Manifest, Repo, SCHEMA, Session, Tool, VERSION, Version};
+use super::manifest::{
+    BundleFile, Carried, Continues, Grown, Manifest, Repo, SCHEMA, Session, Tool, VERSION, Version,
+};
+use super::series::Name;
 use crate::error::{Error, Result};
 use crate::git;
 use crate::model::Role;
@@ -103,7 +106,7 @@ pub(super) fn check(manifest: &Manifest, limits: Limits) -> Result<(), String> {
     Ok(())
 }
 
-fn check_session(number: usize, session: &Session, repos: usize) -> Result<(), String> {
+pub(super) fn check_session(number: usize, session: &Session, repos: usize) -> Result<(), String> {
     let head = &session.head;
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if head.harness.is_empty() || head.harness.len() > 64 || !head.harness.bytes().all(plain) {
@@ -132,7 +135,34 @@ fn check_session(number: usize, session: &Session, repos: usize) -> Result<(), S
             return named("its native path has a NUL or more than 4096 bytes");
         }
     }
-    Ok(())
+    session.continues.as_ref().map_or(Ok(()), |continues| check_continues(continues, session.files.len()))
+}
+
+/// What is said of an earlier archive is well-formed; whether that archive is there and right is for
+/// whoever reads the session to say.
+fn check_continues(continues: &Continues, files: usize) -> Result<(), String> {
+    let Continues { archive, grown, kept } = continues;
+    if Name::parse(archive).is_none() {
+        return Err(format!("it continues {:?}, which is not the name of a backup", shortened(archive)));
+    }
+    let mut last = None;
+    for Grown { file, sha256, .. } in grown {
+        if *file >= files || last.is_some_and(|last| last >= *file) {
+            return Err("the files that it continues are not in the order of its files".to_owned());
+        }
+        last = Some(*file);
+        if !is_hex(sha256, 64) {
+            return Err(
+                "the sha256 of a file that it continues is not 64 lower-case hexadecimal digits".to_owned()
+            );
+        }
+    }
+    match kept {
+        Some(kept) if !is_hex(&kept.sha256, 64) => {
+            Err("the sha256 of what it keeps is not 64 lower-case hexadecimal digits".to_owned())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// There is a bundle for each repository of which something is carried, in their order, and no other.

@@ -14,7 +14,9 @@ use sha2::{Digest, Sha256};
 use super::entries;
 use super::gzip::{self, MEMBER};
 use super::layout::{self, BLOCK, DEFAULT_LEVEL, END, Limits, MANIFEST, MAX_MANIFEST, SUMS};
-use super::manifest::{BundleFile, File, Manifest, Repo, SCHEMA, Session, SourceMachine, Tool, VERSION};
+use super::manifest::{
+    BundleFile, Continues, File, Manifest, Repo, SCHEMA, Session, SourceMachine, Tool, VERSION,
+};
 use super::pipeline;
 use super::reader::hex;
 use super::{rules, stream};
@@ -30,6 +32,8 @@ pub struct SessionInput<'a> {
     pub repo: Option<usize>,
     /// Its files.
     pub payload: &'a dyn Payload,
+    /// Where the rest of it is, when these files are only what is new.
+    pub continues: Option<Continues>,
 }
 
 /// A repository to be written down.
@@ -124,6 +128,22 @@ pub(super) fn write_on(
     Ok(Written { manifest, bytes, sha256 })
 }
 
+/// Whether an archive may hold a session with this head and these files.
+///
+/// # Errors
+/// Says which rule it would break.
+pub fn check(head: &Head, files: &[FileMeta]) -> Result<()> {
+    let files = files.iter().enumerate().map(|(place, meta)| File {
+        name: layout::file_name(1, place + 1, meta),
+        sha256: "0".repeat(64),
+        meta: meta.clone(),
+    });
+    let session = Session { head: head.clone(), repo: None, files: files.collect(), continues: None };
+    rules::check_session(1, &session, 0).map_err(|reason| {
+        Error::new(Kind::Unsupported, format!("it cannot be put into an archive: {reason}"))
+    })
+}
+
 /// The first pass: hashes every file.
 fn declare(
     sessions: &[SessionInput<'_>],
@@ -158,6 +178,7 @@ fn declare(
         .map(|(session, input)| Session {
             head: input.head.clone(),
             repo: input.repo,
+            continues: input.continues.clone(),
             files: input
                 .payload
                 .files()

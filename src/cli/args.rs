@@ -88,6 +88,7 @@ pub enum Command {
     /// Let the sessions follow a project folder that was moved or renamed
     Move(MoveArgs),
     /// Find what is wrong with the sessions of this machine, and repair what can be repaired safely
+    #[command(after_long_help = crate::ops::doctor::codes::table())]
     Doctor(DoctorArgs),
     /// Save every session that changed since the last backup there
     Backup(BackupArgs),
@@ -109,7 +110,6 @@ impl Command {
             Self::Import(args) => !args.place.dry_run,
             Self::Convert(args) => !args.place.dry_run,
             Self::Move(args) => !args.dry_run,
-            Self::Doctor(args) => args.fix,
             Self::Backup(_)
             | Self::List(_)
             | Self::Show(_)
@@ -444,13 +444,25 @@ pub struct DoctorArgs {
     /// Repair what can be repaired safely, with backups; `undo` takes it back
     #[arg(long)]
     pub fix: bool,
-    /// Do not start the programs to ask which sessions they list
+    /// Start no program: neither for its version, nor, with --fix, to let it index what it does not list
     #[arg(long)]
     pub no_confirm: bool,
 }
 
 /// Flags of `backup`.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Each run makes one archive, DIR/holdall-<time>.tar.gz, or none when nothing is new. It holds the sessions that \
+changed; of a conversation that got longer, only what was added. The rest is in earlier archives of DIR, so keep \
+them together.\n\n\
+`holdall import DIR` brings the last state of every session back, also of those that a program has deleted since. \
+`holdall import DIR/holdall-<time>.tar.gz` brings back what that run saved, as it was then. `holdall verify DIR` \
+checks everything.\n\n\
+With --keep, archives older than AGE go as soon as no newer one leans on them and no session has its last copy in \
+them: a session that changed is stored whole again instead of leaning on an old archive, and last copies are carried \
+over into the new archive now and then. The last copy of a session is never removed.\n\n\
+For cron: --quiet prints nothing but warnings and errors. Exit codes: 0 done, or nothing new; 1 failed, such as \
+when another backup into DIR is under way; 3 done, but some sessions could not be read; they are named.")]
 pub struct BackupArgs {
     /// Where the backups are; made when it is missing
     #[arg(value_name = "DIR")]
@@ -464,6 +476,9 @@ pub struct BackupArgs {
     /// Compression: 1 is fast, 9 is small
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=9))]
     pub level: u32,
+    /// Read every session; without it, files whose inode, size and times are as they were count as unchanged
+    #[arg(long)]
+    pub checksum: bool,
 }
 
 /// Flags of `completions`.

@@ -14,7 +14,8 @@ use crate::env::Env;
 use crate::error::{Error, Kind};
 use crate::harness::{self, WriteOptions};
 use crate::model::fidelity::{Counts, Fidelity};
-use crate::ops::import::report::{Report, Row};
+use crate::ops::backup::restore::{self, Restorable};
+use crate::ops::import::report::Row;
 use crate::ops::import::{self, Incoming, Options, incoming};
 use crate::ops::inspect;
 
@@ -26,14 +27,24 @@ pub fn import(env: &Env, ui: &Ui, args: &ImportArgs) -> anyhow::Result<Exit> {
     options.clone = args.clone;
     options.restore_work = args.restore_work;
     options.may_ask = ui.can_ask() && !args.place.yes;
-    let archive = inspect::open(&env_path(env, &args.file), &mut std::io::stdin())?;
+    let (path, name) = (env_path(env, &args.file), args.file.to_string_lossy().into_owned());
+    if path.is_dir() {
+        let backups = Restorable::of_dir(&path, name, &args.session)?;
+        return run(env, ui, &backups.incoming(&ui.progress())?, &options, args.place.yes);
+    }
+    let archive = inspect::open(&path, &mut std::io::stdin())?;
     let places = incoming::choose(&archive, &args.session)?;
     let some = (!args.session.is_empty()).then_some(places.as_slice());
     inspect::check(&archive, some, &ui.progress())?;
     if some.is_some() && (args.clone || args.restore_work) {
         inspect::check_bundles(&archive, &places, &ui.progress())?;
     }
-    let incoming = Incoming::from_archive(&archive, args.file.to_string_lossy().into_owned(), &places)?;
+    if restore::leans(&archive, &places) {
+        let path = (path != Path::new("-")).then_some(path.as_path());
+        let backup = Restorable::of_archive(archive, path, name, &places);
+        return run(env, ui, &backup.incoming(&ui.progress())?, &options, args.place.yes);
+    }
+    let incoming = Incoming::from_archive(&archive, name, &places)?;
     run(env, ui, &incoming, &options, args.place.yes)
 }
 
@@ -82,7 +93,7 @@ fn run(env: &Env, ui: &Ui, incoming: &Incoming<'_>, options: &Options, yes: bool
         let preview = import::run(env, incoming, &dry_run, &ui.progress())?;
         let changes_sessions = preview.sessions.iter().any(|row| !row.changes.is_empty());
         if changes_sessions || preview.repos.iter().any(repositories::changes) {
-            print(env, ui, &preview, None)?;
+            print(env, ui, &preview.sessions, true, None)?;
             repositories::print(env, ui, &preview.repos, true, None)?;
             ui.warn(&preview.warnings);
             let asked = Confirm::new("Go ahead?").with_default(true).prompt_skippable();
@@ -100,42 +111,52 @@ fn run(env: &Env, ui: &Ui, incoming: &Incoming<'_>, options: &Options, yes: bool
         if options.dry_run {
             ui.print(format!("{STRONG}Dry run: nothing is changed.{STRONG:#}"))?;
         }
-        print(env, ui, &report, shown.as_ref())?;
+        let seen = shown.as_ref().map(|shown| shown.sessions.as_slice());
+        print(env, ui, &report.sessions, options.dry_run, seen)?;
         let seen = shown.as_ref().map(|shown| shown.repos.as_slice());
         repositories::print(env, ui, &report.repos, options.dry_run, seen)?;
         let known = shown.map(|shown| shown.warnings).unwrap_or_default();
         let new: Vec<String> =
             report.warnings.iter().filter(|warning| !known.contains(warning)).cloned().collect();
         ui.warn(&new);
-        advise(ui, &report);
+        if let (false, Some(id)) = (options.dry_run, &report.import_id) {
+            advise(ui, id, &report.sessions);
+        }
     }
     Ok(if report.is_partial() { Exit::Partial } else { Exit::Done })
 }
 
-/// Prints a report; of what the user has `seen` and said yes to, only what went another way.
-fn print(env: &Env, ui: &Ui, report: &Report, seen: Option<&Report>) -> std::io::Result<()> {
+/// Prints what happened to sessions; of what the user has `seen` and said yes to, only what went
+/// another way.
+pub fn print(
+    env: &Env,
+    ui: &Ui,
+    sessions: &[Row],
+    dry_run: bool,
+    seen: Option<&[Row]>,
+) -> std::io::Result<()> {
     let home = env.home().to_string_lossy();
     let mut out = ui.out();
-    let total = report.sessions.len();
+    let total = sessions.len();
     // With many sessions, what went as planned is counted and the rest is shown.
     let brief = total > MANY && !ui.verbose;
-    for (place, row) in report.sessions.iter().enumerate() {
+    for (place, row) in sessions.iter().enumerate() {
         let routine = row.reason.is_none() || row.reason.as_deref() == Some("identical");
-        let known = seen.and_then(|seen| seen.sessions.get(place));
+        let known = seen.and_then(|seen| seen.get(place));
         if !(brief && routine) && known.is_none_or(|known| known.action != row.action) {
-            print_row(&mut out, ui, row, report.dry_run, &home)?;
+            print_row(&mut out, ui, row, dry_run, &home)?;
         }
     }
     if brief && seen.is_none() {
         let mut sum = Fidelity::default();
-        for row in report.sessions.iter().filter(|row| is_conversion(row)) {
+        for row in sessions.iter().filter(|row| is_conversion(row)) {
             sum.merge(&row.fidelity);
         }
         print_fidelity(&mut out, &sum)?;
     }
     let mut counts: Vec<(&str, usize)> = Vec::new();
-    for row in &report.sessions {
-        let word = done(row, report.dry_run);
+    for row in sessions {
+        let word = done(row, dry_run);
         match counts.iter_mut().find(|(known, _)| *known == word) {
             Some((_, n)) => *n += 1,
             None => counts.push((word, 1)),
@@ -158,10 +179,12 @@ fn done(row: &Row, dry_run: bool) -> &'static str {
         ("create", false) => "created",
         ("update", false) => "updated",
         ("replace", false) => "replaced",
+        ("move", false) => "moved",
         ("copy", false) => "copied",
         ("create", true) => "would be created",
         ("update", true) => "would be updated",
         ("replace", true) => "would be replaced",
+        ("move", true) => "would be moved",
         ("copy", true) => "would be copied",
         ("skip", _) if row.reason.as_deref() == Some("identical") => "already here",
         ("skip", _) => "skipped",
@@ -288,10 +311,9 @@ fn quote(word: &str) -> String {
     }
 }
 
-fn advise(ui: &Ui, report: &Report) {
-    if let (false, Some(id)) = (report.dry_run, &report.import_id)
-        && report.sessions.iter().any(|row| !row.changes.is_empty())
-    {
+/// Tells how the import `id` can be taken back.
+pub fn advise(ui: &Ui, id: &str, sessions: &[Row]) {
+    if sessions.iter().any(|row| !row.changes.is_empty()) {
         ui.note(format!("{FAINT}`holdall undo {id}` takes this back.{FAINT:#}"));
     }
 }

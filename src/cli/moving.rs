@@ -1,12 +1,72 @@
 //! `move`
 
+use inquire::Confirm;
+
 use super::args::MoveArgs;
 use super::exit::Exit;
-use super::ui::Ui;
+use super::ui::{GOOD, STRONG, Ui};
+use super::{import, text};
 use crate::env::Env;
 use crate::error::{Error, Kind};
+use crate::ops::import::report::Row;
+use crate::ops::moving::{self, Options, Report};
 
 pub fn run(env: &Env, ui: &Ui, args: &MoveArgs) -> anyhow::Result<Exit> {
-    let _ = (env, ui, args);
-    Err(Error::new(Kind::Unsupported, "not built yet").into())
+    let options = Options {
+        old: args.old.clone(),
+        new: args.new.clone(),
+        and_folder: args.and_folder,
+        harnesses: args.harness.clone(),
+        ids: Vec::new(),
+        dry_run: args.dry_run,
+        no_backup: args.no_backup,
+        no_confirm: args.no_confirm,
+    };
+    let mut shown = None;
+    if !args.yes && !options.dry_run && ui.can_ask() {
+        let preview = moving::run(env, &Options { dry_run: true, ..options.clone() }, &ui.progress())?;
+        if preview.sessions.iter().any(|row| !row.changes.is_empty()) {
+            print(env, ui, &preview, None)?;
+            ui.warn(&preview.warnings);
+            let asked = Confirm::new("Go ahead?").with_default(true).prompt_skippable();
+            if ui.answer(asked)? != Some(true) {
+                return Err(Error::new(Kind::NotFound, "nothing was moved").into());
+            }
+            shown = Some(preview);
+        }
+    }
+    let report = moving::run(env, &options, &ui.progress())?;
+    if ui.json {
+        ui.warn(&report.warnings);
+        ui.print_json(&report)?;
+    } else {
+        if options.dry_run {
+            ui.print(format!("{STRONG}Dry run: nothing is changed.{STRONG:#}"))?;
+        }
+        print(env, ui, &report, shown.as_ref().map(|shown| shown.sessions.as_slice()))?;
+        let known = shown.map(|shown| shown.warnings).unwrap_or_default();
+        let new: Vec<String> =
+            report.warnings.iter().filter(|warning| !known.contains(warning)).cloned().collect();
+        ui.warn(&new);
+        if let (false, Some(id)) = (options.dry_run, &report.import_id) {
+            import::advise(ui, id, &report.sessions);
+        }
+    }
+    Ok(if report.is_partial() { Exit::Partial } else { Exit::Done })
+}
+
+fn print(env: &Env, ui: &Ui, report: &Report, seen: Option<&[Row]>) -> std::io::Result<()> {
+    if report.sessions.is_empty() {
+        return ui.print("Nothing to do.");
+    }
+    if let Some(folder) = report.folder {
+        let word = if folder == "moved" { folder } else { "would be moved" };
+        let new = report.new.to_string_lossy();
+        ui.print(format!(
+            "{GOOD}{word}{GOOD:#}: the folder {} → {}",
+            text::line(&report.old),
+            text::line(&new)
+        ))?;
+    }
+    import::print(env, ui, &report.sessions, report.dry_run, seen)
 }

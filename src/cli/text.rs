@@ -149,6 +149,16 @@ pub fn fold_home(path: &str, home: &str) -> String {
     }
 }
 
+/// A word as a shell takes it.
+pub fn quoted(word: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        Cow::Borrowed(word)
+    } else {
+        Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
+    }
+}
+
 /// Reads `7d`, `12h`, `30m`, `2w`, a date (midnight UTC) or RFC 3339.
 pub fn parse_when(text: &str, now: Time) -> Option<Time> {
     if let Some(time) = time::parse(text) {

@@ -1,6 +1,7 @@
 //! `undo` and `imports`, and what an import that was killed in the middle left.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -11,13 +12,16 @@ use super::ui::{BAD, FAINT, GOOD, STRONG, Ui};
 use crate::env::Env;
 use crate::error::Kind;
 use crate::ops::journal;
-use crate::txn::{ImportState, Left, Recovery, Saved};
+use crate::txn::{ImportState, Left, Moved, Recovery, Saved};
 
 /// What `undo --json` prints.
 #[derive(Serialize)]
 struct Report {
     schema: &'static str,
     import_id: String,
+    /// Where the folder is again that was moved with the sessions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    folder: Option<PathBuf>,
     sessions: Vec<Row>,
     saved: Vec<Saved>,
     /// Repositories and work in them that the import brought, and that stay.
@@ -37,6 +41,7 @@ pub fn undo(env: &Env, ui: &Ui, args: &UndoArgs) -> anyhow::Result<Exit> {
     let report = Report {
         schema: "holdall.undo/1",
         import_id: undone.import_id,
+        folder: undone.folder,
         sessions: undone
             .sessions
             .into_iter()
@@ -59,6 +64,9 @@ pub fn undo(env: &Env, ui: &Ui, args: &UndoArgs) -> anyhow::Result<Exit> {
             text::line(&report.import_id),
             text::count(taken, "session")
         ))?;
+        if let Some(folder) = &report.folder {
+            ui.print(format!("the folder is {} again", text::line(&folder.to_string_lossy())))?;
+        }
         for row in report.sessions.iter().filter(|row| !row.undone) {
             let reason = row.reason.as_deref().unwrap_or_default();
             ui.print(format!("{BAD}not{BAD:#} {}: {}", text::line(&row.session), text::line(reason)))?;
@@ -85,13 +93,16 @@ pub fn imports(env: &Env, ui: &Ui) -> anyhow::Result<Exit> {
             ImportState::Undone => "  (undone)",
             ImportState::Interrupted => "  (interrupted)",
         };
+        let what = match &import.moved {
+            Some(Moved { old, new, .. }) => format!("moved from {} to {}", text::line(old), text::line(new)),
+            None => format!("from {}", text::line(import.archive.as_deref().unwrap_or("this machine"))),
+        };
         writeln!(
             out,
-            "{STRONG}{}{STRONG:#}  {}  {} from {}{state}",
+            "{STRONG}{}{STRONG:#}  {}  {} {what}{state}",
             text::line(&import.id),
             text::ago(import.created, env.now()),
             text::count(import.sessions.len(), "session"),
-            text::line(import.archive.as_deref().unwrap_or("this machine"))
         )?;
         let shown = if ui.verbose { import.sessions.len() } else { import.sessions.len().min(5) };
         for session in &import.sessions[..shown] {

@@ -18,10 +18,12 @@ use crate::error::{Error, Kind, Result};
 use crate::model::rows::{Scope, SharedRow};
 use crate::model::{Agent, Fidelity, FileMeta, Head, Notes, Payload, ReadSeek, Sink, Time, View};
 use crate::place::PathMap;
+use diagnosis::{Checkup, Code, Finding, Part, Remark};
 
 pub mod claude;
 pub mod codex;
 pub mod common;
+pub mod diagnosis;
 pub mod gemini;
 pub mod opencode;
 
@@ -113,6 +115,8 @@ pub struct Target<'a> {
     pub id: &'a str,
     /// The session's directory there, absolute.
     pub cwd: &'a Path,
+    /// Where that directory is at this moment, when it comes to its place together with the session.
+    pub still_at: Option<&'a Path>,
     /// How paths of the source machine read on this one.
     pub paths: &'a PathMap,
     /// The session as it was at its source.
@@ -123,6 +127,13 @@ pub struct Target<'a> {
     pub existing: Option<&'a Found>,
 }
 
+impl Target<'_> {
+    /// Where the files of the session's directory are at this moment.
+    pub fn directory(&self) -> &Path {
+        self.still_at.unwrap_or(self.cwd)
+    }
+}
+
 /// What an import of one session would put on disk.
 #[derive(Debug, Default)]
 pub struct Layout {
@@ -130,6 +141,8 @@ pub struct Layout {
     pub files: Vec<OutFile>,
     /// The database that holds the files with [`Stored::Rows`].
     pub rows: Option<OutRows>,
+    /// Rows that say where the session is, in databases beside it.
+    pub index: Vec<OutIndex>,
     /// Lines in files that the harness shares between its sessions.
     pub lines: Vec<OutLine>,
     /// Files that the harness derived from the session that is there, absolute: they have to go when
@@ -184,6 +197,26 @@ pub struct OutRows {
     pub shared: Vec<SharedRow>,
 }
 
+/// Rows that are there and say where a session is: [`Harness::reindex`] says what they become.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutIndex {
+    /// The database, absolute.
+    pub database: PathBuf,
+    /// The rows, of which at least one is there.
+    pub scope: Vec<Scope>,
+    /// Rows that they need and share with others.
+    pub shared: Vec<SharedRow>,
+}
+
+/// A file of a project, not of one of its sessions, that follows when the project moves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Companion {
+    /// Where it is, absolute.
+    pub from: PathBuf,
+    /// Where it belongs, absolute.
+    pub to: PathBuf,
+}
+
 /// Where the bytes of an [`OutFile`] come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OutSource {
@@ -193,6 +226,8 @@ pub enum OutSource {
     Converted(usize),
     /// This text: a small file that goes with a converted transcript.
     Text(String),
+    /// This file of this machine, as it is.
+    Here(PathBuf),
 }
 
 /// How a harness changes a file over time.
@@ -372,6 +407,35 @@ pub trait Harness: Sync {
         out: &mut dyn Write,
     ) -> Result<()>;
 
+    /// Where a session that stays on this machine goes when its directory moves;
+    /// [`Target::existing`] is where it is.
+    ///
+    /// # Errors
+    /// As [`Harness::place_native`].
+    fn place_moved(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
+        self.place_native(target, files)
+    }
+
+    /// What the harness keeps for the directory that the session leaves, and not for one of its
+    /// sessions.
+    ///
+    /// # Errors
+    /// When it cannot be listed.
+    fn companions(&self, target: &Target<'_>) -> Result<Vec<Companion>> {
+        let _ = target;
+        Ok(Vec::new())
+    }
+
+    /// Writes the rows of `index` as they have to be, as a row document ([`crate::model::rows`]).
+    ///
+    /// # Errors
+    /// When this harness keeps no index, or the database cannot be read.
+    fn reindex(&self, target: &Target<'_>, index: &OutIndex, out: &mut dyn Write) -> Result<()> {
+        let _ = (target, out);
+        let message = format!("{} keeps no index in {}", self.info().name, index.database.display());
+        Err(Error::new(Kind::Unsupported, message))
+    }
+
     /// What has to stand behind `file` on disk and is no part of the session: it is left out when the
     /// file is compared with what is there, and what is opened does not have it.
     fn trailer(&self, file: &OutFile) -> &'static [u8] {
@@ -440,5 +504,41 @@ pub trait Harness: Sync {
     fn confirm(&self, env: &Env, placed: &[Placed<'_>]) -> Result<Confirmation> {
         let _ = (env, placed);
         Ok(Confirmation::NotAsked(None))
+    }
+
+    /// The kinds of findings that [`Harness::diagnose`] has.
+    fn codes(&self) -> &'static [Code] {
+        &[]
+    }
+
+    /// Looks for what is wrong with the store, without starting the program or reading sessions
+    /// through.
+    ///
+    /// # Errors
+    /// When the store cannot be read at all.
+    fn diagnose(&self, checkup: &Checkup<'_>, report: &mut dyn FnMut(Finding)) -> Result<()> {
+        let _ = (checkup, report);
+        Ok(())
+    }
+
+    /// The files of the store that are looked through for damage, sub-agents' too.
+    ///
+    /// # Errors
+    /// When a directory cannot be read.
+    fn parts(&self, checkup: &Checkup<'_>) -> Result<Vec<Part>> {
+        let _ = checkup;
+        Ok(Vec::new())
+    }
+
+    /// What a whole record of a file of [`Harness::parts`] says beside its being JSON.
+    fn remark(&self, part: &Part, line: &[u8]) -> Remark {
+        let _ = (part, line);
+        Remark::default()
+    }
+
+    /// Whether the program stumbles over a last line that is cut off, so that it has to go: what it
+    /// appends would be lost with it, or it does not resume.
+    fn must_cut_torn_line(&self) -> bool {
+        false
     }
 }

@@ -137,7 +137,7 @@ fn pack(
                 Git::None => None,
                 _ => repos.of(&session.head, &mut warnings),
             };
-            SessionInput { head: shareable(&session.head), repo, payload: &*session.payload }
+            SessionInput { head: shareable(&session.head), repo, payload: &*session.payload, continues: None }
         })
         .collect();
     let settings = WriteOptions {
@@ -208,7 +208,7 @@ fn open(
 
 /// The head without what must not leave the machine: credentials in the remote's address, and an
 /// address that git would run as a command.
-fn shareable(head: &Head) -> Head {
+pub(super) fn shareable(head: &Head) -> Head {
     let mut head = head.clone();
     if let Some(git) = &mut head.git {
         git.remote = git.remote.take().filter(|url| !git::url::runs_command(url));

@@ -10,6 +10,7 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::disk;
+use super::folder;
 use super::journal::{Change, ImportDir, Journal, Line, Purpose, Session, State, Step, beside};
 use super::lines::{self, Refused};
 use super::rows::Databases;
@@ -59,6 +60,7 @@ pub(super) fn carry_out(
     carried.failures.extend(journal.sessions.iter().map(|s| s.failed.as_ref().map(|why| why.to_error())));
     if journal.state == State::Prepared {
         let databases = Databases::new(&journal.databases);
+        move_folder(journal, run, &mut carried.failures);
         put_in_place(dir, journal, &databases, run, progress, &mut carried.failures)?;
         if note_failures(dir, journal, &databases, &carried.failures, run)? {
             dir.write(journal)?;
@@ -77,6 +79,20 @@ pub(super) fn carry_out(
     }
     finish(dir, journal, &mut carried)?;
     Ok(carried)
+}
+
+/// Moves the folder, if there is one and a session that is to follow it. Where that fails, no session
+/// is changed.
+fn move_folder(journal: &mut Journal, run: Run, failures: &mut [Option<Error>]) {
+    if journal.folder_applied.is_some() || failures.iter().all(Option::is_some) {
+        return;
+    }
+    let Some(moved) = journal.folder() else { return };
+    let done = folder::forward(moved, run == Run::Again);
+    if let Err(error) = &done {
+        failures.iter_mut().for_each(|failure| *failure = Some(repeat(error)));
+    }
+    journal.folder_applied = Some(done.is_ok());
 }
 
 fn put_in_place(
@@ -210,6 +226,11 @@ fn take_back(
     copies: &mut Vec<Saved>,
 ) -> Result<()> {
     let failed: Vec<bool> = journal.sessions.iter().map(|session| session.failed.is_some()).collect();
+    if let (Some(moved), Some(true), true) =
+        (journal.folder(), journal.folder_applied, failed.iter().all(|failed| *failed))
+    {
+        folder::back(moved)?;
+    }
     let bench = Bench::new(dir, journal, databases);
     for session in journal.sessions.iter().filter(|session| session.failed.is_some()) {
         for step in session.steps.iter().rev() {
@@ -237,6 +258,12 @@ fn finish(dir: &ImportDir, journal: &mut Journal, carried: &mut Carried) -> Resu
     }
     disk::remove_tree(&dir.rows())?;
     prune(&mut journal.dirs);
+    if journal.purpose == Purpose::Import {
+        for dir in &journal.tidied {
+            // What is not empty is somebody else's too.
+            let _ = disk::remove_if_empty(&dir.path);
+        }
+    }
     let all = journal.sessions.len();
     journal.sessions.retain(|session| session.failed.is_none());
     let useless = match journal.purpose {
@@ -293,7 +320,10 @@ pub(super) fn touched(journal: &Journal) -> BTreeSet<PathBuf> {
     let steps = journal.sessions.iter().flat_map(|session| &session.steps).map(|step| &step.path);
     let shared =
         journal.shared.iter().flat_map(|shared| [Some(&shared.path), shared.lock.as_ref()]).flatten();
-    steps.chain(shared).chain(&journal.dirs).filter_map(|path| path.parent()).map(Path::to_owned).collect()
+    let folder =
+        journal.folder().into_iter().flat_map(|moved| [Path::new(&moved.old), Path::new(&moved.new)]);
+    let paths = steps.chain(shared).chain(&journal.dirs).map(PathBuf::as_path).chain(folder);
+    paths.filter_map(Path::parent).map(Path::to_owned).collect()
 }
 
 /// The same error for another session.

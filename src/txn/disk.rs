@@ -141,12 +141,15 @@ pub(super) fn make_dir(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether there is anything in a directory that is not ours. A directory that is not there or
-/// cannot be read holds nothing.
+/// Whether there is any file in a directory, or in one below it, that is not ours. A directory that is
+/// not there or cannot be read holds nothing.
 pub(super) fn holds_something(dir: &Path) -> bool {
-    let ours = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(OUR_NAMES.as_bytes());
-    dir.read_dir()
-        .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| !ours(&entry.file_name()))))
+    let counts = |entry: std::fs::DirEntry| {
+        let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let is_ours = entry.file_name().as_encoded_bytes().starts_with(OUR_NAMES.as_bytes());
+        if is_dir { holds_something(&entry.path()) } else { !is_ours }
+    };
+    dir.read_dir().is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(counts)))
 }
 
 /// The directories above `path` that do not exist, the uppermost first.
@@ -180,6 +183,18 @@ pub(super) fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
         Err(error) => return Err(error),
     }
     // A file system with neither, such as FAT: what is left is to look first.
+    if to.symlink_metadata().is_ok() {
+        return Err(ErrorKind::AlreadyExists.into());
+    }
+    std::fs::rename(from, to)
+}
+
+/// Gives the directory `from` the name `to`, which must be free (`AlreadyExists` otherwise).
+pub(super) fn rename_folder(from: &Path, to: &Path) -> io::Result<()> {
+    match rename_exclusive(from, to) {
+        Err(error) if not_supported(&error) => {}
+        done => return done,
+    }
     if to.symlink_metadata().is_ok() {
         return Err(ErrorKind::AlreadyExists.into());
     }
@@ -280,6 +295,19 @@ pub(super) fn mode(meta: &Metadata) -> u32 {
     {
         let _ = meta;
         0
+    }
+}
+
+/// Sets the permission bits of a directory, as [`mode`] gave them.
+pub(super) fn set_mode_of_dir(dir: &Path, mode: u32) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        std::fs::set_permissions(dir, std::os::unix::fs::PermissionsExt::from_mode(mode))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = (dir, mode);
+        Ok(())
     }
 }
 

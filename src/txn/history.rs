@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::disk;
-use super::journal::{self, Change, ImportDir, Journal, Purpose, Session, Shared, State};
+use super::journal::{self, Change, ImportDir, Journal, Moved, Purpose, Session, Shared, State};
 use super::left::{self, Left};
 use crate::error::{IoContext, Result};
 use crate::model::{Time, time};
@@ -19,6 +19,9 @@ pub struct Import {
     pub created: Time,
     /// The archive file; `None` for a conversion on this machine.
     pub archive: Option<String>,
+    /// The folder that its sessions followed; `None` for an import.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved: Option<Moved>,
     /// The program that made it, and its version.
     pub tool: String,
     /// How it stands.
@@ -103,6 +106,7 @@ fn import(dir: &ImportDir, journal: Journal) -> Result<Import> {
         id: journal.id,
         created: journal.created,
         archive: journal.archive,
+        moved: journal.moved,
         tool: journal.tool,
         state,
         backup_dir: Some(dir.backups()).filter(|dir| dir.exists()),

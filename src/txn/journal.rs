@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::disk;
+pub(super) use super::plan::Moved;
 use super::rows::Schema;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::model::Time;
@@ -63,9 +64,26 @@ pub(super) struct Journal {
     pub shared: Vec<Shared>,
     /// Directories that the import makes, the uppermost first.
     pub dirs: Vec<PathBuf>,
+    /// The project folder that it moves, or whose sessions follow it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moved: Option<Moved>,
+    /// Whether the folder was moved, as far as this run knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub folder_applied: Option<bool>,
+    /// Directories that go when nothing is left in them, each before the one that it is in.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tidied: Vec<Tidied>,
     /// What the tables look like in which it changes rows.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub databases: Vec<Schema>,
+}
+
+/// A directory that goes when the sessions have left it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Tidied {
+    pub path: PathBuf,
+    /// Permission bits.
+    pub mode: u32,
 }
 
 /// The changes of one session.
@@ -232,6 +250,13 @@ impl Step {
 /// A name of ours in the directory of `path`: only there is a rename sure to be possible.
 pub(super) fn beside(path: &Path, id: &str, number: usize, end: &str) -> PathBuf {
     path.with_file_name(format!("{}{id}-{number}.{end}", disk::OUR_NAMES))
+}
+
+/// The import whose temporary file has this name; `None`: it is none of ours.
+pub fn owner_of(name: &str) -> Option<&str> {
+    let (id, end) = name.strip_prefix(disk::OUR_NAMES)?.rsplit_once('-')?;
+    let (number, _) = end.split_once('.')?;
+    (valid_id(id) && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(id)
 }
 
 /// The directory of one import.
@@ -427,8 +452,16 @@ impl Journal {
             sessions: Vec::new(),
             shared: Vec::new(),
             dirs: Vec::new(),
+            moved: None,
+            folder_applied: None,
+            tidied: Vec::new(),
             databases: Vec::new(),
         }
+    }
+
+    /// The folder that is moved.
+    pub(super) fn folder(&self) -> Option<&Moved> {
+        self.moved.as_ref().filter(|moved| moved.folder)
     }
 }
 

@@ -9,6 +9,7 @@
 //! - `commit`: backups, the point of no return
 //! - `carry`: puts a prepared journal in place, forwards and back
 //! - `step`: one change of one file
+//! - `folder`: a project folder that moves with its sessions
 //! - `lines`: lines in files that sessions share
 //! - `rows`: rows of databases that sessions share
 //! - `recover`: what an interrupted run left
@@ -16,14 +17,17 @@
 //! - `history`: what was imported
 //! - `left`: what an undo leaves where it is
 //! - `export`: one file that appears whole or not at all
+//! - `claim`: a directory that one run at a time puts archives into
 //! - [`scratch`]: files that nobody relies on
 //! - `journal`, `lock`, `content`, `disk`: what these stand on
 
 mod carry;
+mod claim;
 mod commit;
 mod content;
 mod disk;
 mod export;
+mod folder;
 mod history;
 mod journal;
 mod left;
@@ -38,11 +42,13 @@ mod step;
 mod undo;
 
 pub use carry::Saved;
+pub use claim::Claim;
 pub use commit::{Committed, Outcome};
 pub use export::export_file;
 pub use history::{Import, ImportState, ImportedAction, ImportedSession, backup_dir, imports};
+pub use journal::owner_of;
 pub use left::{Left, remember_left};
-pub use plan::{Action, SessionPlan};
+pub use plan::{Action, Moved, SessionPlan};
 pub use recover::{Recovered, Recovery, recover, recover_if_free};
 pub use stage::{Meta, Staged, Transaction};
 pub use undo::{UndoReport, UndoneSession, undo};

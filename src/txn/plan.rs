@@ -23,6 +23,17 @@ pub struct SessionPlan {
     pub about: serde_json::Value,
 }
 
+/// A project folder that moved, and its sessions with it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Where it was, absolute: perhaps a path of another machine.
+    pub old: String,
+    /// Where it is, absolute.
+    pub new: String,
+    /// Whether the folder itself is to be moved. Both are on one file system of this machine then.
+    pub folder: bool,
+}
+
 /// One change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]

@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::carry;
 use super::content::Hashing;
 use super::disk;
-use super::journal::{self, Change, Content, ImportDir, Journal, Line, Purpose, Rows, Session, Shared, Step};
+use super::journal::{
+    self, Change, Content, ImportDir, Journal, Line, Purpose, Rows, Session, Shared, Step, Tidied,
+};
 use super::lock::StateLock;
-use super::plan::{Action, SessionPlan};
+use super::plan::{Action, Moved, SessionPlan};
 use super::recover;
 use super::rows::{self, Schema};
 use crate::error::{Error, IoContext, Kind, Result};
@@ -30,6 +32,10 @@ pub struct Meta {
     /// Whether files that are replaced or removed are kept for [`super::undo()`]. Without it the
     /// import is as safe, but such a file cannot be brought back afterwards.
     pub backup: bool,
+    /// The project folder that the sessions follow; it is moved too when it says so.
+    pub moved: Option<Moved>,
+    /// Directories that go when nothing is left in them, each before the one that it is in.
+    pub tidied: Vec<PathBuf>,
 }
 
 /// A file or row document that was rendered.
@@ -91,6 +97,16 @@ impl Transaction {
         let mut journal = Journal::new(Purpose::Import, import_id, meta.created, &meta.tool);
         journal.archive = meta.archive;
         journal.backup = meta.backup;
+        journal.moved = meta.moved;
+        if let Some(moved) = journal.folder() {
+            check_path(Path::new(&moved.old), "the folder")?;
+            check_path(Path::new(&moved.new), "the folder")?;
+        }
+        for path in meta.tidied {
+            check_path(&path, "a directory")?;
+            let mode = disk::mode(&path.symlink_metadata().at("look at", &path)?);
+            journal.tidied.push(Tidied { path, mode });
+        }
         let places = enter(&mut journal, plans)?;
 
         let lock = StateLock::take(state_dir).map_err(nothing_changed)?;

@@ -13,14 +13,17 @@ use serde_json::Value;
 use super::carry::{self, Run, Saved};
 use super::content;
 use super::disk;
+use super::folder;
 use super::history::{self, ImportState};
-use super::journal::{self, Change, Content, ImportDir, Journal, Line, Purpose, Rows, Session, State, Step};
+use super::journal::{
+    self, Change, Content, ImportDir, Journal, Line, Moved, Purpose, Rows, Session, State, Step, Tidied,
+};
 use super::lock::StateLock;
 use super::recover;
 use super::rows::{self, Databases};
 use super::stage::nothing_changed;
 use super::step::Bench;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, IoContext, Kind, Result};
 use crate::progress::Silent;
 
 /// What an undo did.
@@ -30,6 +33,9 @@ pub struct UndoReport {
     pub import_id: String,
     /// Its sessions.
     pub sessions: Vec<UndoneSession>,
+    /// The folder that went back to where it was before it was moved; `None`: none was moved, or it
+    /// was there already.
+    pub folder: Option<PathBuf>,
     /// Copies of what the user had gone on with; only with `force`.
     pub saved: Vec<Saved>,
 }
@@ -80,15 +86,28 @@ pub fn undo(state_dir: &Path, import_id: Option<&str>, force: bool) -> Result<Un
         .iter()
         .map(|session| find_way(session, &dir, &databases).map_err(|error| error.context(&session.label)));
     let ways = ways.collect::<Result<Vec<Way>>>()?;
+    let obstacle = import.folder().map_or(Ok(Some(None)), folder::obstacle)?;
     if !force {
         refuse(&id, &ways)?;
+        if let Some(Some(error)) = obstacle {
+            return Err(error.context(format!("import {id} was not undone")).hint(format!(
+                "`holdall undo {id} --force` brings the sessions back and leaves the folder"
+            )));
+        }
     }
 
+    let folder = import.folder().filter(|_| obstacle.is_none()).map(|moved| PathBuf::from(&moved.old));
     let mut journal = Journal::new(Purpose::Undo, &id, import.created, &import.tool);
     journal.shared = import.shared;
     journal.dirs = import.dirs;
     journal.databases = import.databases;
-    let mut report = UndoReport { import_id: id, sessions: Vec::new(), saved: Vec::new() };
+    journal.moved = import.moved.filter(|_| obstacle.is_none()).map(|moved| Moved {
+        old: moved.new,
+        new: moved.old,
+        folder: moved.folder,
+    });
+    journal.tidied = import.tidied;
+    let mut report = UndoReport { import_id: id, sessions: Vec::new(), folder, saved: Vec::new() };
     let mut to_save = Vec::new();
     for (way, Session { label, about, .. }) in ways.into_iter().zip(import.sessions) {
         let failure = way.unkept.map(|path| unkept(&path));
@@ -109,6 +128,9 @@ pub fn undo(state_dir: &Path, import_id: Option<&str>, force: bool) -> Result<Un
     let carried = carry::carry_out(&dir, &mut journal, Run::First, &Silent)
         .map_err(|error| carry::unfinished(error, &format!("the undo of {}", report.import_id)))?;
     drop(lock);
+    if journal.folder_applied != Some(true) {
+        report.folder = None;
+    }
     let tried = report.sessions.iter_mut().filter(|session| session.failure.is_none());
     for (session, failure) in tried.zip(carried.failures) {
         session.failure = failure;
@@ -235,6 +257,12 @@ fn stage(
     saved: &mut Vec<Saved>,
 ) -> Result<()> {
     dir.write(journal)?;
+    for Tidied { path, mode } in journal.tidied.iter().rev() {
+        if !disk::exists(path)? {
+            disk::make_dirs(path, &mut journal.dirs)?;
+            disk::set_mode_of_dir(path, *mode).at("set the mode of", path)?;
+        }
+    }
     let mut files = Vec::new();
     back_up_rows(dir, journal, databases, &mut files)?;
     for (session, step) in to_save {

@@ -14,6 +14,7 @@ mod odd;
 mod opencode;
 mod places;
 mod real;
+mod relocated;
 mod repos;
 #[path = "../support/mod.rs"]
 mod support;

@@ -30,7 +30,12 @@ fn spooled(content: &[u8]) -> File {
 fn pack(threads: usize, sessions: &[Memory], repos: &[(Repo, Option<&File>)]) -> Result<(Vec<u8>, Written)> {
     let inputs: Vec<SessionInput<'_>> = sessions
         .iter()
-        .map(|session| SessionInput { head: session.head.clone(), repo: Some(0), payload: session })
+        .map(|session| SessionInput {
+            head: session.head.clone(),
+            repo: Some(0),
+            payload: session,
+            continues: None,
+        })
         .collect();
     let repos: Vec<RepoInput<'_>> =
         repos.iter().map(|(repo, bundle)| RepoInput { repo: repo.clone(), bundle: *bundle }).collect();

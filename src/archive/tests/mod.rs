@@ -79,7 +79,12 @@ fn export_on(
 ) -> Result<(Vec<u8>, Written)> {
     let inputs: Vec<SessionInput<'_>> = sessions
         .iter()
-        .map(|session| SessionInput { head: session.head.clone(), repo: None, payload: session })
+        .map(|session| SessionInput {
+            head: session.head.clone(),
+            repo: None,
+            payload: session,
+            continues: None,
+        })
         .collect();
     let mut out = Vec::new();
     let options = WriteOptions { level, ..WriteOptions::new(source()) };

@@ -1,8 +1,8 @@
 //! Carry the actions out, through [`crate::txn`].
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
@@ -24,10 +24,21 @@ use crate::txn::plan::{Action, SessionPlan};
 use crate::txn::{Meta, Outcome, Transaction};
 
 /// What one planned session does to the disk.
-struct Work {
-    actions: Vec<Action>,
-    /// For each action, the files of the layout that give it its content.
-    contents: Vec<Vec<usize>>,
+pub(in crate::ops) struct Work {
+    /// The actions, in order.
+    pub actions: Vec<Action>,
+    /// For each action, where its content comes from.
+    pub contents: Vec<Content>,
+}
+
+/// Where the content of an action comes from.
+pub(in crate::ops) enum Content {
+    /// It has none.
+    Nothing,
+    /// These files of the layout.
+    Files(Vec<usize>),
+    /// This index of the layout.
+    Index(usize),
 }
 
 /// What became of one planned session.
@@ -58,7 +69,8 @@ pub fn run(
     warnings::about_places(env, options, &plans, &mut warnings);
     let work: Vec<Work> = plans.iter().map(work).collect();
     let total = plans.iter().filter(|plan| plan.acts()).map(|plan| meter::size(&*plan.session.payload)).sum();
-    progress.begin(if options.dry_run { "planning" } else { "importing" }, total);
+    let doing = if options.moved.is_some() { "moving" } else { "importing" };
+    progress.begin(if options.dry_run { "planning" } else { doing }, total);
     // A dry run has no name: there is nothing that `undo` could take back.
     let import_id = (!options.dry_run && plans.iter().any(Planned::acts)).then(|| import_id(env));
     let (mut done, backup_dir) = match &import_id {
@@ -85,7 +97,15 @@ pub fn run(
     })
 }
 
-fn work(plan: &Planned<'_>) -> Work {
+impl Content {
+    /// Whether it has none.
+    pub fn is_nothing(&self) -> bool {
+        matches!(self, Self::Nothing)
+    }
+}
+
+/// What a planned session does to the disk.
+pub(in crate::ops) fn work(plan: &Planned<'_>) -> Work {
     let mut actions = Vec::new();
     let mut contents = Vec::new();
     if !plan.acts() {
@@ -103,7 +123,7 @@ fn work(plan: &Planned<'_>) -> Work {
             _ => Action::Create { path, modified },
         };
         actions.push(action);
-        contents.push(vec![place]);
+        contents.push(Content::Files(vec![place]));
     }
     if let Some(rows) = &plan.layout.rows {
         let files = plan.layout.files.iter().enumerate();
@@ -112,12 +132,17 @@ fn work(plan: &Planned<'_>) -> Work {
             scope: rows.scope.clone(),
             shared: rows.shared.clone(),
         });
-        contents
-            .push(files.filter(|(_, file)| file.stored == Stored::Rows).map(|(place, _)| place).collect());
+        let places = files.filter(|(_, file)| file.stored == Stored::Rows).map(|(place, _)| place);
+        contents.push(Content::Files(places.collect()));
+    }
+    for (place, index) in plan.layout.index.iter().enumerate() {
+        let (path, scope, shared) = (index.database.clone(), index.scope.clone(), index.shared.clone());
+        actions.push(Action::Rows { path, scope, shared });
+        contents.push(Content::Index(place));
     }
     for path in &plan.obsolete {
         actions.push(Action::Remove { path: path.clone() });
-        contents.push(Vec::new());
+        contents.push(Content::Nothing);
     }
     for line in &plan.layout.lines {
         actions.push(Action::AppendLine {
@@ -126,7 +151,7 @@ fn work(plan: &Planned<'_>) -> Work {
             lock: line.lock.clone(),
             keep_while: line.keep_while.clone(),
         });
-        contents.push(Vec::new());
+        contents.push(Content::Nothing);
     }
     Work { actions, contents }
 }
@@ -147,27 +172,38 @@ fn count(env: &Env, options: &Options, plan: &Planned<'_>, work: &Work, progress
                 break;
             }
         }
-        let bytes = if content.is_empty() { small_bytes(action) } else { counter.0 };
+        let bytes = if content.is_nothing() { small_bytes(action) } else { counter.0 };
         done.changes.push(change(action, bytes));
     }
     meter.finish();
     done
 }
 
-/// Renders the files that make up the content of one action.
-fn render_all(
+/// Renders the content of one action.
+pub(in crate::ops) fn render_all(
     env: &Env,
     options: &Options,
     plan: &Planned<'_>,
-    places: &[usize],
+    content: &Content,
     out: &mut dyn Write,
 ) -> Result<Fidelity> {
+    let no_target = || Error::new(Kind::Unsupported, "the session has no target");
+    let target = plan.target(env, options).ok_or_else(no_target)?;
     let mut fidelity = Fidelity::default();
-    for place in places {
-        let (Some(target), Some(file)) = (plan.target(env, options), plan.layout.files.get(*place)) else {
-            return Err(Error::new(Kind::Unsupported, "the session has no target"));
-        };
-        fidelity.merge(&render::stored(plan, &target, file, out)?);
+    match content {
+        Content::Nothing => {}
+        Content::Files(places) => {
+            for place in places {
+                let file = plan.layout.files.get(*place).ok_or_else(no_target)?;
+                fidelity.merge(&render::stored(plan, &target, file, out)?);
+            }
+        }
+        Content::Index(place) => {
+            let (Some(to), Some(index)) = (plan.to, plan.layout.index.get(*place)) else {
+                return Err(no_target());
+            };
+            to.reindex(&target, index, out)?;
+        }
     }
     Ok(fidelity)
 }
@@ -186,6 +222,8 @@ fn write(
         created: env.now(),
         tool: concat!("holdall ", env!("CARGO_PKG_VERSION")).to_owned(),
         backup: !options.no_backup,
+        moved: options.moved.clone(),
+        tidied: tidied(env, plans),
     };
     // The transaction's sessions are the acting ones, in order.
     let acting: Vec<usize> = (0..plans.len()).filter(|&place| plans[place].acts()).collect();
@@ -235,6 +273,19 @@ fn write(
     Ok((done, committed.backup_dir))
 }
 
+/// The directories of a store that sessions leave, each before the one that it is in. Those that a
+/// store begins with stay.
+fn tidied(env: &Env, plans: &[Planned<'_>]) -> Vec<PathBuf> {
+    let mut dirs = BTreeSet::new();
+    for plan in plans.iter().filter(|plan| plan.decision == Decision::Move) {
+        let Some(data) = plan.to.map(|to| to.data_dir(env)) else { continue };
+        let above = plan.obsolete.iter().flat_map(|path| path.ancestors().skip(1));
+        let is_below = |dir: &Path| dir.strip_prefix(&data).is_ok_and(|rest| rest.components().count() > 1);
+        dirs.extend(above.filter(|dir| is_below(dir)).map(Path::to_owned));
+    }
+    dirs.into_iter().rev().collect()
+}
+
 fn stage(
     env: &Env,
     options: &Options,
@@ -246,7 +297,7 @@ fn stage(
 ) -> Result<Done> {
     let mut done = Done::default();
     for (index, (action, content)) in work.actions.iter().zip(&work.contents).enumerate() {
-        let bytes = if content.is_empty() {
+        let bytes = if content.is_nothing() {
             small_bytes(action)
         } else {
             let staged = transaction.stage(session, index, &mut |out| {
@@ -307,7 +358,8 @@ fn change(action: &Action, bytes: u64) -> Change {
     Change { kind, path: action.path().to_owned(), bytes }
 }
 
-fn import_id(env: &Env) -> String {
+/// A name for an import that begins now.
+pub(in crate::ops) fn import_id(env: &Env) -> String {
     let random = uuid::Uuid::new_v4().simple().to_string();
     format!("{}-{}", env.now().format("%Y%m%dT%H%M%SZ"), &random[..4])
 }
@@ -318,6 +370,7 @@ fn row(plan: &Planned<'_>, done: Done) -> Row {
         Decision::Create => ("create", None),
         Decision::Update => ("update", None),
         Decision::Replace => ("replace", None),
+        Decision::Move => ("move", None),
         Decision::Copy => ("copy", None),
         Decision::Skip(reason) => ("skip", Some((*reason).to_owned())),
         Decision::Fail(reason) => ("fail", Some(reason.clone())),
@@ -331,6 +384,7 @@ fn row(plan: &Planned<'_>, done: Done) -> Row {
     }
     let database = plan.layout.rows.as_ref().map(|rows| rows.database.clone());
     let path = database.or_else(|| plan.layout.files.first().map(|file| file.path.clone()));
+    let path = path.or_else(|| plan.layout.index.first().map(|index| index.database.clone()));
     let cwd = plan.destination.as_ref().map(|destination| destination.cwd.clone());
     let resume = match (plan.to, &cwd) {
         (Some(to), Some(cwd)) if !failed => {

@@ -40,6 +40,8 @@ pub enum Decision {
     Update,
     /// What is here is replaced.
     Replace,
+    /// It goes to another directory of this machine.
+    Move,
     /// It comes beside what is here, under a new id.
     Copy,
     /// Nothing happens.
@@ -60,6 +62,8 @@ pub struct Planned<'a> {
     pub id: String,
     /// Where it goes; `None` when it fails before that is known.
     pub destination: Option<Destination>,
+    /// Where the files of that directory are until they are moved together with the session.
+    pub still_at: Option<PathBuf>,
     /// What is there under that id.
     pub existing: Option<Found>,
     /// The files it consists of there.
@@ -73,13 +77,15 @@ pub struct Planned<'a> {
 }
 
 impl<'a> Planned<'a> {
-    fn failed(session: &'a Session<'a>, reason: impl ToString) -> Self {
+    /// A session that cannot be brought.
+    pub fn failed(session: &'a Session<'a>, reason: impl ToString) -> Self {
         Self {
             session,
             from: None,
             to: None,
             id: String::new(),
             destination: None,
+            still_at: None,
             existing: None,
             layout: Layout::default(),
             relations: Vec::new(),
@@ -122,6 +128,7 @@ impl<'a> Planned<'a> {
             env,
             id: &self.id,
             cwd: &destination.cwd,
+            still_at: self.still_at.as_deref(),
             paths: &destination.paths,
             source: &self.session.head,
             options: &options.write,
@@ -191,6 +198,9 @@ fn plan_one<'a>(
     warnings: &mut Vec<String>,
 ) -> Result<Planned<'a>> {
     let head = &*session.head;
+    if let Some(reason) = &session.refused {
+        return Ok(Planned::failed(session, reason));
+    }
     let Ok(from) = harness::by_id(&head.harness) else {
         let message = format!("this holdall does not know the harness {:?}; a newer one may", head.harness);
         return Ok(Planned::failed(session, message));
@@ -222,8 +232,7 @@ fn plan_one<'a>(
     warnings.append(&mut planned.layout.warnings);
     if let (true, Some(existing)) = (planned.acts(), &planned.existing) {
         if let Some(reason) = to.live(env, existing)? {
-            planned.decision =
-                Decision::Fail(format!("it is in use: {reason}; close it there and import again"));
+            planned.decision = Decision::Fail(in_use(&reason));
         } else {
             planned.obsolete = match planned.decision {
                 Decision::Replace => obsolete(env, to, existing, &planned.layout)?,
@@ -240,6 +249,11 @@ fn plan_one<'a>(
     Ok(planned)
 }
 
+/// Why a session that is open cannot be changed.
+pub fn in_use(reason: &str) -> String {
+    format!("it is in use: {reason}; close it there and try again")
+}
+
 /// The id in the target. `copy` counts the copies beside it.
 fn id_there(from: &dyn Harness, to: &dyn Harness, head: &Head, copy: u32) -> Result<String> {
     if from.info().id == to.info().id && copy == 0 {
@@ -254,7 +268,11 @@ fn id_there(from: &dyn Harness, to: &dyn Harness, head: &Head, copy: u32) -> Res
     Ok(to.id_from(ids::converted(from.info().id, &head.id, to.info().id, copy)))
 }
 
-fn place(env: &Env, options: &Options, planned: &mut Planned<'_>) -> Result<()> {
+/// Asks the target where the session's files go.
+///
+/// # Errors
+/// When it does not take them.
+pub(super) fn place(env: &Env, options: &Options, planned: &mut Planned<'_>) -> Result<()> {
     let (Some(from), Some(to)) = (planned.from, planned.to) else { return Ok(()) };
     let layout = {
         let Some(target) = planned.target(env, options) else { return Ok(()) };
@@ -292,7 +310,10 @@ fn moved(existing: &Found, layout: &Layout) -> Vec<PathBuf> {
 }
 
 /// The files of the existing session that the new one does not have.
-fn obsolete(env: &Env, to: &dyn Harness, existing: &Found, layout: &Layout) -> Result<Vec<PathBuf>> {
+///
+/// # Errors
+/// When it cannot be opened.
+pub fn obsolete(env: &Env, to: &dyn Harness, existing: &Found, layout: &Layout) -> Result<Vec<PathBuf>> {
     if layout.rows.is_some() {
         return Ok(Vec::new());
     }

@@ -35,6 +35,8 @@ pub struct Session<'a> {
     pub repo: Option<Cow<'a, Repo>>,
     /// Its files.
     pub payload: Box<dyn Payload + 'a>,
+    /// Why it cannot be brought: an archive that holds a part of it is missing. It has no files then.
+    pub refused: Option<String>,
 }
 
 /// A repository that sessions belong to.
@@ -80,6 +82,7 @@ impl<'a> Incoming<'a> {
                 head: Cow::Borrowed(&session.head),
                 repo: repo.map(|(_, repo)| Cow::Borrowed(repo)),
                 payload: Box::new(archive.session(place)?),
+                refused: None,
             });
         }
         let (repos, home) = (repos.into_values().collect(), manifest.source.home.clone());
@@ -106,7 +109,7 @@ impl<'a> Incoming<'a> {
                 }
                 _ => None,
             };
-            sessions.push(Session { head: Cow::Owned(head), repo, payload });
+            sessions.push(Session { head: Cow::Owned(head), repo, payload, refused: None });
         }
         let mut repos: Vec<Repository<'a>> = Vec::new();
         for (place, session) in sessions.iter().enumerate() {
@@ -140,7 +143,15 @@ impl BundlePlace<'_> {
 /// # Errors
 /// For an id that is unknown or ambiguous.
 pub fn choose(archive: &Archive, wanted: &[String]) -> Result<Vec<usize>> {
-    let sessions = &archive.manifest().sessions;
+    let heads: Vec<&Head> = archive.manifest().sessions.iter().map(|session| &session.head).collect();
+    choose_among(&heads, wanted)
+}
+
+/// The places of the sessions with these heads that `wanted` names; all of them when it is empty.
+///
+/// # Errors
+/// As [`choose`].
+pub fn choose_among(sessions: &[&Head], wanted: &[String]) -> Result<Vec<usize>> {
     if wanted.is_empty() {
         return Ok((0..sessions.len()).collect());
     }
@@ -155,7 +166,7 @@ pub fn choose(archive: &Archive, wanted: &[String]) -> Result<Vec<usize>> {
                 && if exact { head.id == id } else { id.len() >= 4 && head.id.starts_with(id) }
         };
         let find = |exact| -> Vec<usize> {
-            (0..sessions.len()).filter(|&place| fits(&sessions[place].head, exact)).collect()
+            (0..sessions.len()).filter(|&place| fits(sessions[place], exact)).collect()
         };
         let exact = find(true);
         let matches = if exact.is_empty() { find(false) } else { exact };
@@ -173,7 +184,7 @@ pub fn choose(archive: &Archive, wanted: &[String]) -> Result<Vec<usize>> {
                 let mut error =
                     Error::usage(format!("{wanted:?} could be any of {} sessions", several.len()));
                 for &place in several.iter().take(10) {
-                    let head = &sessions[place].head;
+                    let head = sessions[place];
                     error = error.hint(format!("{}:{}", head.harness, head.id));
                 }
                 return Err(error);

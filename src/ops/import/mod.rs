@@ -10,10 +10,12 @@
 //! - [`here`]: what is here already
 //! - [`compare`], [`mod@judge`]: how it relates to what comes, file by file and as a session
 //! - [`decide`]: the action for each session
+//! - [`again`]: a session of this machine, written anew
 //! - [`apply`]: carry the actions out, through [`crate::txn`]
 //! - [`mod@verify`]: whether the target can use what was imported
 //! - [`report`], [`warnings`]: what is told about it
 
+pub mod again;
 pub mod apply;
 pub mod compare;
 pub mod decide;
@@ -33,7 +35,7 @@ use crate::error::{Error, Kind, Result};
 use crate::harness::Harness;
 use crate::harness::WriteOptions;
 use crate::progress::Progress;
-use crate::txn;
+use crate::txn::{self, Moved};
 use destination::Rules;
 use repositories::Repositories;
 
@@ -67,6 +69,8 @@ pub struct Options {
     pub no_confirm: bool,
     /// Choices for conversions.
     pub write: WriteOptions,
+    /// The folder that the sessions follow: nothing is imported, they stay on this machine.
+    pub moved: Option<Moved>,
 }
 
 /// Imports the sessions.

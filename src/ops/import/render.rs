@@ -3,6 +3,7 @@
 //! Rendering is pure: the same session, target and options give the same bytes, so a dry run, a
 //! comparison with what is there and the import itself all see the same thing.
 
+use std::fs::File;
 use std::io::{self, Write};
 
 use super::decide::Planned;
@@ -80,6 +81,11 @@ pub fn content(
             let mut fidelity = writer.finish()?;
             fidelity.notes.merge(&notes);
             Ok(fidelity)
+        }
+        OutSource::Here(path) => {
+            let mut file = File::open(path).at("open", path)?;
+            io::copy(&mut file, out).at("copy", path)?;
+            Ok(Fidelity::default())
         }
         OutSource::Text(text) => {
             out.write_all(text.as_bytes()).at("write", std::path::Path::new("the staged file"))?;

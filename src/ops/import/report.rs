@@ -47,7 +47,7 @@ pub struct Row {
     pub source: Source,
     /// Where it goes.
     pub target: TargetRow,
-    /// `create`, `update`, `replace`, `copy`, `skip` or `fail`.
+    /// `create`, `update`, `replace`, `move`, `copy`, `skip` or `fail`.
     pub action: &'static str,
     /// Why, for `skip` and `fail`.
     pub reason: Option<String>,

@@ -47,8 +47,7 @@ pub fn verify(
             done[place].verified = if listed.contains(&plan.id) {
                 Some("program")
             } else {
-                let found =
-                    if plan.layout.rows.is_some() { in_rows.get(&plan.id).cloned() } else { on_disk(plan) };
+                let found = if in_database(plan) { in_rows.get(&plan.id).cloned() } else { on_disk(plan) };
                 found.is_some_and(|found| read_back(env, to, &found)).then_some("read-back")
             };
         }
@@ -94,10 +93,15 @@ fn ask(
     }
 }
 
+/// Whether the session itself is rows of a database.
+fn in_database(plan: &Planned<'_>) -> bool {
+    plan.layout.rows.is_some() || plan.layout.files.is_empty()
+}
+
 /// The sessions of the store, when some of these are rows of a database.
 fn rows_of(env: &Env, to: &dyn Harness, plans: &[Planned<'_>], places: &[usize]) -> HashMap<String, Found> {
     let mut all = HashMap::new();
-    if places.iter().any(|&place| plans[place].layout.rows.is_some()) {
+    if places.iter().any(|&place| in_database(&plans[place])) {
         // What cannot be read is not confirmed.
         let _ = to.scan(env, &mut |found| drop(all.insert(found.id.clone(), found)));
     }

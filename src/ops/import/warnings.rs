@@ -35,7 +35,8 @@ pub fn about_places(env: &Env, options: &Options, plans: &[Planned<'_>], warning
         if !seen.insert(cwd.clone()) {
             continue;
         }
-        if !cwd.is_dir() && !options.write.is_coming(cwd) {
+        let now = plan.still_at.as_deref().unwrap_or(cwd);
+        if !now.is_dir() && !options.write.is_coming(cwd) {
             missing.push(cwd.clone());
         }
     }

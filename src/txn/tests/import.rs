@@ -36,7 +36,7 @@ fn our_own_files_are_private() {
     let machine = Machine::new();
     let state = machine.state.path().join("new/state");
     let path = machine.old("f", "old");
-    let meta = Meta { archive: None, created: Time::UNIX_EPOCH, tool: "t".into(), backup: true };
+    let meta = super::meta(Time::UNIX_EPOCH);
     let transaction = Transaction::begin(&state, "A", meta, vec![plan("x:1", [remove(path)])]).unwrap();
     transaction.commit(&Silent).unwrap();
     for (name, mode) in [

@@ -75,7 +75,7 @@ impl Machine {
 
     fn begin_with(&self, id: &str, plans: Vec<SessionPlan>, backup: bool) -> Result<Transaction> {
         let created = Time::UNIX_EPOCH + Duration::from_secs(id.bytes().next().map_or(0, u64::from));
-        let meta = Meta { archive: Some("a.tar.gz".into()), created, tool: "holdall 0.1.0".into(), backup };
+        let meta = Meta { archive: Some("a.tar.gz".into()), backup, ..meta(created) };
         Transaction::begin(self.state.path(), id, meta, plans)
     }
 
@@ -104,6 +104,17 @@ impl Machine {
         walk(self.state.path(), self.state.path(), &mut entries);
         let files = entries.into_iter().filter(|(_, entry)| *entry != Entry::Dir);
         files.map(|(path, _)| path.to_str().unwrap().to_owned()).collect()
+    }
+}
+
+fn meta(created: Time) -> Meta {
+    Meta {
+        archive: None,
+        created,
+        tool: "holdall 0.1.0".into(),
+        backup: true,
+        moved: None,
+        tidied: Vec::new(),
     }
 }
 

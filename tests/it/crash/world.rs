@@ -170,7 +170,14 @@ impl World {
         let plans = self.plans(kind, sessions);
         let import = || -> Result<i32> {
             let created = holdall::model::time::from_millis(1_800_000_000_000).unwrap();
-            let meta = Meta { archive: None, created, tool: "holdall 0.1.0".into(), backup: true };
+            let meta = Meta {
+                archive: None,
+                created,
+                tool: "holdall 0.1.0".into(),
+                backup: true,
+                moved: None,
+                tidied: Vec::new(),
+            };
             let transaction = Transaction::begin(&self.state(), "A", meta, plans.clone())?;
             for (session, plan) in plans.iter().enumerate() {
                 for (number, action) in plan.actions.iter().enumerate() {

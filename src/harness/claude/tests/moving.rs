@@ -33,6 +33,7 @@ impl There {
             source,
             options: &self.options,
             existing: None,
+            still_at: None,
         }
     }
 }

@@ -35,6 +35,7 @@ fn write(agent: Option<&Agent>, feed: impl FnOnce(&mut dyn Sink)) -> (String, Fi
         source: &source,
         options: &options,
         existing: None,
+        still_at: None,
     };
     let mut out = Vec::new();
     let mut writer: Box<dyn TranscriptWriter> = Claude.writer(&target, agent, &mut out).expect("begins");
@@ -373,6 +374,7 @@ fn a_subagent_has_a_transcript_of_its_own() {
         source: &source,
         options: &options,
         existing: None,
+        still_at: None,
     };
     let file = |role, agent| FileMeta { role, path: "any".to_owned(), size: 1, modified: None, agent };
     let files =

@@ -87,6 +87,7 @@ fn written(
         source: head,
         options,
         existing: None,
+        still_at: None,
     };
     let mut out = Vec::new();
     let mut writer = Codex.writer(&target, agent, &mut out).expect("memory");
@@ -305,6 +306,7 @@ fn a_sub_agent_is_a_thread_of_its_own() {
         source: &head,
         options: &options,
         existing: None,
+        still_at: None,
     };
     let file = |role, agent| FileMeta { role, path: "x/../y".into(), size: 0, modified: None, agent };
     let files =
@@ -357,6 +359,7 @@ fn a_recorded_session_survives_the_way_through_the_writer() {
             source: &session.head,
             options: &options,
             existing: None,
+            still_at: None,
         };
         let mut out = Vec::new();
         let mut writer = Codex.writer(&target, None, &mut out).expect("memory");

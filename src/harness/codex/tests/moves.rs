@@ -45,6 +45,7 @@ fn moved(env: &Env, session: &NativeSession, id: &str, cwd: &str) -> (Layout, Ve
         source: &session.head,
         options: &options,
         existing: None,
+        still_at: None,
     };
     let layout = Codex.place_native(&target, session.payload.files()).expect("a place");
     let files = layout.files.iter().map(|file| {
@@ -171,6 +172,7 @@ fn sandbox_paths_move_too() {
         source: &head,
         options: &options,
         existing: None,
+        still_at: None,
     };
     let meta = FileMeta { role: Role::Transcript, path: "x".into(), size: 0, modified: None, agent: None };
     let mut out = Vec::new();
@@ -219,6 +221,10 @@ fn a_provider_that_is_not_configured_gives_way() {
         let (_, files) = moved(&env, &session, &session.head.id, OLD);
         let text = String::from_utf8_lossy(&files[0]).into_owned();
         assert!(text.contains(&format!("\"model_provider\":\"{expected}\"")), "{config}");
+        let settings: Vec<&str> =
+            text.lines().filter(|line| line.contains("thread_settings_applied")).collect();
+        let named = format!("\"model_provider_id\":\"{expected}\"");
+        assert!(!settings.is_empty() && settings.iter().all(|line| line.contains(&named)), "{config}");
     }
 }
 
@@ -262,6 +268,7 @@ fn a_hostile_archive_cannot_choose_the_place() {
         source: &head,
         options: &options,
         existing: None,
+        still_at: None,
     };
     let file = |role, path: &str, agent: Option<&str>| {
         let agent = agent.map(|id| Agent { id: id.into(), ..Agent::default() });
@@ -313,6 +320,7 @@ fn odd_bytes_pass_through_a_move() {
         source: &head,
         options: &options,
         existing: None,
+        still_at: None,
     };
     let file = FileMeta { role: Role::Transcript, path: "x".into(), size: 0, modified: None, agent: None };
     let mut out = Vec::new();

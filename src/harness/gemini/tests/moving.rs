@@ -37,6 +37,7 @@ impl Way {
             source: &self.source,
             options: &self.options,
             existing: None,
+            still_at: None,
         }
     }
 

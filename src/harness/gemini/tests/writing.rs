@@ -27,6 +27,7 @@ fn write(events: Vec<Event<'_>>) -> Written {
         source: &source,
         options: &options,
         existing: None,
+        still_at: None,
     };
     let mut out = Vec::new();
     let mut writer = Gemini.writer(&target, None, &mut out).expect("begins");

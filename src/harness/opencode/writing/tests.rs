@@ -63,6 +63,7 @@ impl World {
             source: &self.source,
             options: &self.options,
             existing: None,
+            still_at: None,
         }
     }
 
