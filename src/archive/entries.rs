@@ -164,12 +164,28 @@ impl Span {
     }
 }
 
-/// Where every entry is in the tar: the manifest, the sums, then the files of all sessions.
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Member {
+    /// The manifest.
+    Manifest,
+    /// The checksums.
+    Sums,
+    /// A file of a session.
+    File { session: usize, file: usize },
+    /// A git bundle, by its place in the manifest's list.
+    Bundle(usize),
+}
+
+/// Where every entry is in the tar: the manifest, the sums, the files of all sessions, then the
+/// bundles.
 #[derive(Debug)]
 pub(super) struct Entries {
     spans: Vec<Span>,
     /// The first entry of each session.
     first: Vec<usize>,
+    /// The first entry of a bundle.
+    bundles: usize,
 }
 
 impl Entries {
@@ -177,22 +193,27 @@ impl Entries {
     /// all numbers.
     pub(super) fn new(manifest_size: u64, manifest: &Manifest) -> Option<Self> {
         let sums_line = |name: &str| 64 + 2 + name.len() as u64 + 1;
-        let files = || manifest.sessions.iter().flat_map(|session| &session.files);
-        let sums_size = sums_line(MANIFEST) + files().map(|file| sums_line(&file.name)).sum::<u64>();
+        let files = || {
+            let files = manifest.sessions.iter().flat_map(|session| &session.files);
+            let files = files.map(|file| (file.name.as_str(), file.meta.size));
+            files.chain(manifest.bundles.iter().map(|bundle| (bundle.name.as_str(), bundle.size)))
+        };
+        let sums_size = sums_line(MANIFEST) + files().map(|(name, _)| sums_line(name)).sum::<u64>();
         let mut first = Vec::with_capacity(manifest.sessions.len());
         let mut entry = 2;
         for session in &manifest.sessions {
             first.push(entry);
             entry += session.files.len();
         }
-        let mut spans = Vec::with_capacity(entry);
+        let bundles = entry;
+        let mut spans = Vec::with_capacity(bundles + manifest.bundles.len());
         let mut start = 0_u64;
-        for size in [manifest_size, sums_size].into_iter().chain(files().map(|file| file.meta.size)) {
+        for size in [manifest_size, sums_size].into_iter().chain(files().map(|(_, size)| size)) {
             spans.push(Span { start, size });
             start = start.checked_add(layout::entry_length(size)?)?;
         }
         start.checked_add(layout::MAX_END)?;
-        Some(Self { spans, first })
+        Some(Self { spans, first, bundles })
     }
 
     /// How many entries there are.
@@ -212,14 +233,25 @@ impl Entries {
 
     /// The entries of a session.
     pub(super) fn of_session(&self, session: usize) -> Range<usize> {
-        let end = self.first.get(session + 1).copied().unwrap_or(self.spans.len());
+        let end = self.first.get(session + 1).copied().unwrap_or(self.bundles);
         self.first[session]..end
     }
 
-    /// The session and file of an entry; `None` for the manifest and the sums.
-    pub(super) fn file(&self, entry: usize) -> Option<(usize, usize)> {
-        let session = self.first.partition_point(|first| *first <= entry).checked_sub(1)?;
-        Some((session, entry - self.first[session]))
+    /// The entry of a bundle, by its place in the manifest's list.
+    pub(super) fn of_bundle(&self, bundle: usize) -> usize {
+        self.bundles + bundle
+    }
+
+    /// What an entry is.
+    pub(super) fn member(&self, entry: usize) -> Member {
+        if let Some(bundle) = entry.checked_sub(self.bundles) {
+            return Member::Bundle(bundle);
+        }
+        match self.first.partition_point(|first| *first <= entry).checked_sub(1) {
+            Some(session) => Member::File { session, file: entry - self.first[session] },
+            None if entry == 0 => Member::Manifest,
+            None => Member::Sums,
+        }
     }
 
     /// The entry that holds this byte of the tar; the last one for bytes after the end.
@@ -229,10 +261,11 @@ impl Entries {
 
     /// The name of an entry.
     pub(super) fn name<'m>(&self, entry: usize, manifest: &'m Manifest) -> &'m str {
-        match self.file(entry) {
-            Some((session, file)) => &manifest.sessions[session].files[file].name,
-            None if entry == 0 => MANIFEST,
-            None => SUMS,
+        match self.member(entry) {
+            Member::File { session, file } => &manifest.sessions[session].files[file].name,
+            Member::Bundle(bundle) => &manifest.bundles[bundle].name,
+            Member::Manifest => MANIFEST,
+            Member::Sums => SUMS,
         }
     }
 }

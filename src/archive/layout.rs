@@ -8,6 +8,7 @@
 //! s/0001/0001-transcript.jsonl  file 1 of session 1
 //! s/0001/0002-subagent.jsonl    file 2 of session 1
 //! s/0002/…
+//! r/0001/repository.bundle      the git bundle of repository 1, where one is carried
 //! ```
 //!
 //! Entries are regular files with mode 0600 and no owner or time, named by us: native paths are
@@ -15,7 +16,7 @@
 //! blocks of zeros end the tar. Any gzip can read the compressed stream; `gzip.rs` says how
 //! it is cut so that our reader can do it in parallel and from the middle.
 //!
-//! Changelog: 1.0, the first.
+//! Changelog: 1.0, the first; 1.1, git bundles after the files of all sessions.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -116,6 +117,11 @@ pub(super) fn file_name(session: usize, file: usize, meta: &FileMeta) -> String 
     name
 }
 
+/// The name of the git bundle of repository number `repo`, which counts from 1.
+pub(super) fn bundle_name(repo: usize) -> String {
+    format!("r/{repo:04}/repository.bundle")
+}
+
 fn is_plain(extension: &str) -> bool {
     (1..=8).contains(&extension.len()) && extension.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
@@ -175,11 +181,13 @@ fn is_device(component: &[u8]) -> bool {
 }
 
 /// The content of `SHA256SUMS`: one line for the manifest, with the SHA-256 that is given, then
-/// one for each file.
+/// one for each file and each bundle.
 pub(super) fn sums(manifest_sha256: &str, manifest: &Manifest) -> String {
     let mut text = format!("{manifest_sha256}  {MANIFEST}\n");
-    for file in manifest.sessions.iter().flat_map(|session| &session.files) {
-        writeln!(text, "{}  {}", file.sha256, file.name).expect("a String takes all text");
+    let files = manifest.sessions.iter().flat_map(|session| &session.files);
+    let files = files.map(|file| (&file.sha256, &file.name));
+    for (sha256, name) in files.chain(manifest.bundles.iter().map(|bundle| (&bundle.sha256, &bundle.name))) {
+        writeln!(text, "{sha256}  {name}").expect("a String takes all text");
     }
     text
 }
@@ -213,6 +221,7 @@ mod tests {
     fn our_own_names_keep_the_rules() {
         let name = file_name(usize::MAX, usize::MAX, &meta(Role::Attachment, "x.abcdefgh"));
         assert_eq!(check_name(name.as_bytes()), Ok(()));
+        assert_eq!(check_name(bundle_name(usize::MAX).as_bytes()), Ok(()));
         assert_eq!(check_name(MANIFEST.as_bytes()), Ok(()));
         assert_eq!(check_name(SUMS.as_bytes()), Ok(()));
     }

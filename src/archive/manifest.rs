@@ -2,7 +2,8 @@
 //!
 //! It is a public format. Fields may be added in a minor version and unknown ones are skipped by
 //! readers; a major version that a reader does not know is refused. `holdall schema` prints its
-//! JSON Schema. Changelog: 1.0, the first.
+//! JSON Schema. Changelog: 1.0, the first; 1.1, git bundles ([`Manifest::bundles`],
+//! `carried` of repositories) and `root_commit` of repositories; [`Session::continues`].
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,7 +34,8 @@ pub struct Manifest {
     /// The repositories that the sessions were working in.
     #[serde(default)]
     pub repos: Vec<Repo>,
-    /// What is carried of repositories as git bundles.
+    /// What is carried of repositories as git bundles, in the order of [`BundleFile::repo`]; at most
+    /// one for a repository.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bundles: Vec<BundleFile>,
 }
@@ -61,7 +63,7 @@ pub struct Version {
 }
 
 /// The version that this program writes.
-pub const VERSION: Version = Version { major: 1, minor: 0 };
+pub const VERSION: Version = Version { major: 1, minor: 1 };
 
 /// A program and its version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -92,6 +94,48 @@ pub struct Session {
     pub repo: Option<usize>,
     /// Its files, in the harness's own form.
     pub files: Vec<File>,
+    /// In a backup directory: the earlier archive that holds what is not new of the session. Without
+    /// it the session is whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<Continues>,
+}
+
+/// What an archive does not hold of a session, because an earlier one does that is beside it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Continues {
+    /// The file name of the earlier archive, in the form `holdall-20261121T160000Z.tar.gz` or
+    /// `holdall-20261121T160000Z-2.tar.gz`: an archive of the same directory, before this one. It may
+    /// itself continue one.
+    pub archive: String,
+    /// The files of the session that are here from some byte on; all others of the list are whole.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub grown: Vec<Grown>,
+    /// The files that are as they were there, and not in the list; `None`: there are no such files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
+}
+
+/// A file whose first bytes are in the earlier archive.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Grown {
+    /// Its place in [`Session::files`], counted from 0.
+    pub file: usize,
+    /// So many bytes of it come first: those that the file of the same native path begins with there.
+    pub after: u64,
+    /// SHA-256 of the whole file: of those bytes, and then the ones that are here.
+    pub sha256: String,
+}
+
+/// Files that are only in the earlier archive: all that the session has there, without those in
+/// [`Session::files`] and without [`Kept::gone`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Kept {
+    /// One SHA-256 for all of them, taken of one line for each file, sorted by native path:
+    /// `<sha256> <size> <length of the path in bytes>:<path>`, with a line end.
+    pub sha256: String,
+    /// The native paths of files that the session had there and has no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gone: Vec<String>,
 }
 
 /// One file of a session.

@@ -4,6 +4,7 @@
 //! - [`manifest`]: what an archive declares about itself
 //! - [`writer`]: writes one
 //! - [`reader`]: opens one and reads single sessions from it
+//! - [`series`]: archives that continue each other
 //! - [`verify`]: checks every byte and says what is wrong where
 //! - [`mod@schema`]: the manifest's JSON Schema
 //!
@@ -19,6 +20,7 @@ mod pipeline;
 pub mod reader;
 mod rules;
 pub mod schema;
+pub mod series;
 mod store;
 mod stream;
 #[cfg(test)]
@@ -28,7 +30,8 @@ pub mod writer;
 
 pub use layout::Limits;
 pub use manifest::Manifest;
-pub use reader::{Archive, ArchivedSession};
+pub use reader::{Archive, ArchivedSession, hex};
 pub use schema::schema;
+pub use stream::temporary;
 pub use verify::Problem;
-pub use writer::{SessionInput, WriteOptions, Written, write};
+pub use writer::{RepoInput, SessionInput, WriteOptions, Written, check, write};

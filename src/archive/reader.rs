@@ -175,13 +175,37 @@ impl Archive {
         Ok(ArchivedSession { archive: self, entries: self.entries.of_session(index), files })
     }
 
-    /// The git bundle of a repository of [`Manifest::repos`], if one is carried.
+    /// The git bundle of a repository of [`Manifest::repos`], if one is carried, to be read from any
+    /// offset. Damage shows while reading; whether the bytes are those that the manifest declares is
+    /// for [`Archive::verify_bundle`] to say.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When there is no such repository, or something else stands where the bundle belongs.
     pub fn bundle(&self, repo: usize) -> Result<Option<Box<dyn ReadSeek + '_>>> {
-        let _ = repo;
-        Ok(None)
+        if repo >= self.manifest.repos.len() {
+            return Err(no_repository(repo));
+        }
+        match self.bundle_entry(repo) {
+            Some(entry) => Ok(Some(Box::new(self.content(entry)?))),
+            None => Ok(None),
+        }
+    }
+
+    /// The entry of a repository's bundle.
+    pub(super) fn bundle_entry(&self, repo: usize) -> Option<usize> {
+        let bundle = self.manifest.bundles.binary_search_by_key(&repo, |bundle| bundle.repo).ok()?;
+        Some(self.entries.of_bundle(bundle))
+    }
+
+    /// A reader of the content of an entry.
+    fn content(&self, entry: usize) -> Result<Content<'_>> {
+        let (name, span) = (self.name(entry), self.entries.span(entry));
+        let header =
+            self.store.read(span.start..span.start + BLOCK).map_err(|damage| damaged(name, &damage))?;
+        let header = header.as_slice().try_into().expect("as many bytes as were asked for");
+        self.check_header(entry, header).map_err(|reason| Error::archive(format!("{name}: {reason}")))?;
+        let content = span.content();
+        Ok(Content { store: &self.store, name, position: content.start, content, block: None })
     }
 
     /// The first entry whose header is not where it belongs, and what is there. It takes for granted
@@ -268,6 +292,10 @@ pub(super) fn no_session(index: usize) -> Error {
     Error::new(Kind::NotFound, format!("the archive has no session {}", index + 1))
 }
 
+pub(super) fn no_repository(index: usize) -> Error {
+    Error::new(Kind::NotFound, format!("the archive has no repository {}", index + 1))
+}
+
 fn unreadable(error: &io::Error) -> Error {
     Error::new(Kind::Io, format!("the archive cannot be read: {error}"))
 }
@@ -281,7 +309,7 @@ fn not_gzip(start: &[u8]) -> Error {
 }
 
 /// Lower-case hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         write!(text, "{byte:02x}").expect("a String takes all text");
@@ -306,15 +334,7 @@ impl Payload for ArchivedSession<'_> {
         if index >= self.files.len() {
             return Err(Error::new(Kind::NotFound, format!("the session has no file {}", index + 1)));
         }
-        let (archive, entry) = (self.archive, self.entries.start + index);
-        let name = archive.name(entry);
-        let span = archive.entries.span(entry);
-        let header =
-            archive.store.read(span.start..span.start + BLOCK).map_err(|damage| damaged(name, &damage))?;
-        let header = header.as_slice().try_into().expect("as many bytes as were asked for");
-        archive.check_header(entry, header).map_err(|reason| Error::archive(format!("{name}: {reason}")))?;
-        let content = span.content();
-        Ok(Box::new(Content { store: &archive.store, name, position: content.start, content, block: None }))
+        Ok(Box::new(self.archive.content(self.entries.start + index)?))
     }
 }
 

@@ -9,7 +9,10 @@ use std::collections::HashSet;
 use serde::Deserialize;
 
 use super::layout::{self, Limits, MAX_ENTRIES};
-use super::manifest::{Manifest, SCHEMA, Session, Tool, VERSION, Version};
+use super::manifest::{
+    BundleFile, Carried, Continues, Grown, Manifest, Repo, SCHEMA, Session, Tool, VERSION, Version,
+};
+use super::series::Name;
 use crate::error::{Error, Result};
 use crate::git;
 use crate::model::Role;
@@ -76,7 +79,7 @@ pub(super) fn check(manifest: &Manifest, limits: Limits) -> Result<(), String> {
         return Err("it declares no session".to_owned());
     }
     let files: usize = manifest.sessions.iter().map(|session| session.files.len()).sum();
-    if files + 2 > MAX_ENTRIES {
+    if files.saturating_add(manifest.bundles.len()) > MAX_ENTRIES - 2 {
         return Err(format!("it declares more than {MAX_ENTRIES} entries"));
     }
     for url in manifest.repos.iter().flat_map(|repo| &repo.remotes).map(|remote| &remote.url) {
@@ -93,13 +96,17 @@ pub(super) fn check(manifest: &Manifest, limits: Limits) -> Result<(), String> {
             total = total.saturating_add(file.meta.size);
         }
     }
+    for bundle in &manifest.bundles {
+        total = total.saturating_add(bundle.size);
+    }
+    check_bundles(&manifest.bundles, &manifest.repos)?;
     if total > limits.max_size {
         return Err(format!("it declares {total} bytes; the limit is {}", limits.max_size));
     }
     Ok(())
 }
 
-fn check_session(number: usize, session: &Session, repos: usize) -> Result<(), String> {
+pub(super) fn check_session(number: usize, session: &Session, repos: usize) -> Result<(), String> {
     let head = &session.head;
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if head.harness.is_empty() || head.harness.len() > 64 || !head.harness.bytes().all(plain) {
@@ -121,16 +128,81 @@ fn check_session(number: usize, session: &Session, repos: usize) -> Result<(), S
             return Err(format!("the file name {:?} is not {prefix}…", shortened(&file.name)));
         }
         let named = |reason: &str| Err(format!("{}: {reason}", file.name));
-        if file.sha256.len() != 64
-            || !file.sha256.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-        {
+        if !is_hex(&file.sha256, 64) {
             return named("its sha256 is not 64 lower-case hexadecimal digits");
         }
         if file.meta.path.len() > MAX_PATH || file.meta.path.contains('\0') {
             return named("its native path has a NUL or more than 4096 bytes");
         }
     }
+    session.continues.as_ref().map_or(Ok(()), |continues| check_continues(continues, session.files.len()))
+}
+
+/// What is said of an earlier archive is well-formed; whether that archive is there and right is for
+/// whoever reads the session to say.
+fn check_continues(continues: &Continues, files: usize) -> Result<(), String> {
+    let Continues { archive, grown, kept } = continues;
+    if Name::parse(archive).is_none() {
+        return Err(format!("it continues {:?}, which is not the name of a backup", shortened(archive)));
+    }
+    let mut last = None;
+    for Grown { file, sha256, .. } in grown {
+        if *file >= files || last.is_some_and(|last| last >= *file) {
+            return Err("the files that it continues are not in the order of its files".to_owned());
+        }
+        last = Some(*file);
+        if !is_hex(sha256, 64) {
+            return Err(
+                "the sha256 of a file that it continues is not 64 lower-case hexadecimal digits".to_owned()
+            );
+        }
+    }
+    match kept {
+        Some(kept) if !is_hex(&kept.sha256, 64) => {
+            Err("the sha256 of what it keeps is not 64 lower-case hexadecimal digits".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// There is a bundle for each repository of which something is carried, in their order, and no other.
+fn check_bundles(bundles: &[BundleFile], repos: &[Repo]) -> Result<(), String> {
+    let mut last = None;
+    for bundle in bundles {
+        let number = bundle.repo.saturating_add(1);
+        let named = |reason: &str| Err(format!("the bundle of repository {number}: {reason}"));
+        if bundle.repo >= repos.len() {
+            return named(&format!("there are only {} repositories", repos.len()));
+        }
+        if last.is_some_and(|last| last >= bundle.repo) {
+            return named("it is there twice, or not in the order of the repositories");
+        }
+        last = Some(bundle.repo);
+        let name = layout::bundle_name(number);
+        if bundle.name != name {
+            return named(&format!("its name {:?} is not {name}", shortened(&bundle.name)));
+        }
+        if !is_hex(&bundle.sha256, 64) {
+            return named("its sha256 is not 64 lower-case hexadecimal digits");
+        }
+    }
+    for (index, repo) in repos.iter().enumerate() {
+        let named = |reason: &str| Err(format!("repository {}: {reason}", index + 1));
+        let has_bundle = bundles.binary_search_by_key(&index, |bundle| bundle.repo).is_ok();
+        let Carried { needs, commits, work, .. } = repo.carried.clone().unwrap_or_default();
+        if has_bundle != (commits > 0 || work.is_some()) {
+            return named("what it says is carried and its bundle do not agree");
+        }
+        let is_commit = |id: &String| is_hex(id, 40) || is_hex(id, 64);
+        if !needs.iter().chain(&work).chain(&repo.root_commit).all(is_commit) {
+            return named("a commit is not 40 or 64 lower-case hexadecimal digits");
+        }
+    }
     Ok(())
+}
+
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn check_id(id: &str) -> Result<(), String> {

@@ -21,7 +21,7 @@ mod tests {
         let schema: serde_json::Value = serde_json::from_str(&schema()).unwrap();
         assert_eq!(schema["title"], "Manifest");
         let properties = schema["properties"].as_object().unwrap();
-        for field in ["schema", "version", "tool", "created", "source", "sessions", "repos"] {
+        for field in ["schema", "version", "tool", "created", "source", "sessions", "repos", "bundles"] {
             assert!(properties.contains_key(field), "{field}");
         }
         let session = &schema["$defs"]["Session"]["properties"];

@@ -24,11 +24,12 @@ pub(super) struct Inflated {
     pub(super) damage: Option<Damage>,
 }
 
-/// A file in the temporary directory that has no name and goes when it is closed.
+/// A file in the temporary directory that has no name and goes when it is closed. What is to be
+/// put into an archive, but has no place on the disk, is kept in one until then.
 ///
 /// # Errors
 /// When there is no room for one.
-pub(super) fn temporary() -> Result<File> {
+pub fn temporary() -> Result<File> {
     tempfile::tempfile().map_err(|error| temporary_error(&error))
 }
 

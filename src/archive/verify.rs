@@ -10,9 +10,9 @@ use std::ops::{ControlFlow, Range};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::entries::{self, Refusal};
+use super::entries::{self, Member, Refusal};
 use super::pipeline;
-use super::reader::{Archive, hex, no_session};
+use super::reader::{Archive, hex, no_repository, no_session};
 use super::store::{Block, Store};
 use crate::error::Result;
 use crate::progress::Progress;
@@ -36,11 +36,26 @@ impl Archive {
     /// # Errors
     /// When one of the sessions does not exist.
     pub fn verify(&self, sessions: Option<&[usize]>, progress: &dyn Progress) -> Result<Vec<Problem>> {
-        let wanted = match sessions {
-            None => (0..self.entries.len()).collect(),
-            Some(sessions) => self.entries_of(sessions)?,
-        };
-        let blocks = self.blocks_of(&wanted, sessions.is_none());
+        match sessions {
+            None => Ok(self.check((0..self.entries.len()).collect(), true, progress)),
+            Some(sessions) => Ok(self.check(self.entries_of(sessions)?, false, progress)),
+        }
+    }
+
+    /// Checks the git bundle of a repository of the manifest's list. An empty list means that it is
+    /// as it was exported, or that none is carried.
+    ///
+    /// # Errors
+    /// When there is no such repository.
+    pub fn verify_bundle(&self, repo: usize, progress: &dyn Progress) -> Result<Vec<Problem>> {
+        if repo >= self.manifest.repos.len() {
+            return Err(no_repository(repo));
+        }
+        Ok(self.check(self.bundle_entry(repo).into_iter().collect(), false, progress))
+    }
+
+    fn check(&self, wanted: Vec<usize>, to_the_end: bool, progress: &dyn Progress) -> Vec<Problem> {
+        let blocks = self.blocks_of(&wanted, to_the_end);
         let bytes = |block: &usize| self.store.range(*block).end - self.store.range(*block).start;
         progress.begin("checking", blocks.iter().map(bytes).sum());
         let mut walk = Walk {
@@ -50,7 +65,7 @@ impl Archive {
             header: Vec::new(),
             hash: Sha256::new(),
             damaged: false,
-            to_the_end: sessions.is_none(),
+            to_the_end,
             lost: None,
             problems: Vec::new(),
         };
@@ -65,7 +80,7 @@ impl Archive {
             },
         );
         progress.end();
-        Ok(walk.problems)
+        walk.problems
     }
 
     fn entries_of(&self, sessions: &[usize]) -> Result<Vec<usize>> {
@@ -93,9 +108,10 @@ impl Archive {
     }
 
     fn sum(&self, entry: usize) -> &str {
-        match self.entries.file(entry) {
-            Some((session, file)) => &self.manifest.sessions[session].files[file].sha256,
-            None => &self.own_sums[entry],
+        match self.entries.member(entry) {
+            Member::File { session, file } => &self.manifest.sessions[session].files[file].sha256,
+            Member::Bundle(bundle) => &self.manifest.bundles[bundle].sha256,
+            Member::Manifest | Member::Sums => &self.own_sums[entry],
         }
     }
 }

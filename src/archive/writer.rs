@@ -4,7 +4,8 @@
 //! second copies exactly those bytes and looks whether they still have that hash. The same sessions
 //! give the same archive, whatever the number of cores.
 
-use std::io::{self, Read, Write};
+use std::fs;
+use std::io::{self, Read, Seek, Write};
 use std::ops::ControlFlow;
 
 use rayon::prelude::*;
@@ -13,10 +14,12 @@ use sha2::{Digest, Sha256};
 use super::entries;
 use super::gzip::{self, MEMBER};
 use super::layout::{self, BLOCK, DEFAULT_LEVEL, END, Limits, MANIFEST, MAX_MANIFEST, SUMS};
-use super::manifest::{File, Manifest, Repo, SCHEMA, Session, SourceMachine, Tool, VERSION};
+use super::manifest::{
+    BundleFile, Continues, File, Manifest, Repo, SCHEMA, Session, SourceMachine, Tool, VERSION,
+};
 use super::pipeline;
 use super::reader::hex;
-use super::rules;
+use super::{rules, stream};
 use crate::error::{Error, Kind, Result, from_io};
 use crate::model::{FileMeta, Head, Payload, Time};
 use crate::progress::Progress;
@@ -29,6 +32,23 @@ pub struct SessionInput<'a> {
     pub repo: Option<usize>,
     /// Its files.
     pub payload: &'a dyn Payload,
+    /// Where the rest of it is, when these files are only what is new.
+    pub continues: Option<Continues>,
+}
+
+/// A repository to be written down.
+pub struct RepoInput<'a> {
+    /// What is known of it.
+    pub repo: Repo,
+    /// Its git bundle, from the first byte of the file to the last; the file is read, and its
+    /// position changes. There must be one when something is `carried`, and only then.
+    pub bundle: Option<&'a fs::File>,
+}
+
+impl From<Repo> for RepoInput<'_> {
+    fn from(repo: Repo) -> Self {
+        Self { repo, bundle: None }
+    }
 }
 
 /// How to write an archive.
@@ -70,7 +90,7 @@ pub struct Written {
 pub fn write(
     out: &mut (dyn Write + Send),
     sessions: &[SessionInput<'_>],
-    repos: Vec<Repo>,
+    repos: &[RepoInput<'_>],
     options: &WriteOptions,
     progress: &dyn Progress,
 ) -> Result<Written> {
@@ -81,7 +101,7 @@ pub(super) fn write_on(
     threads: usize,
     out: &mut (dyn Write + Send),
     sessions: &[SessionInput<'_>],
-    repos: Vec<Repo>,
+    repos: &[RepoInput<'_>],
     options: &WriteOptions,
     progress: &dyn Progress,
 ) -> Result<Written> {
@@ -96,7 +116,7 @@ pub(super) fn write_on(
     let mut sink = Sink { out, hash: Sha256::new(), bytes: 0, error: None };
     let packed = pipeline::ordered(
         threads,
-        |emit| pack(&mut Cutter { part: Vec::with_capacity(MEMBER), emit }, &manifest, sessions, progress),
+        |emit| pack(&mut Cutter::new(emit), &manifest, sessions, repos, progress),
         |part: Vec<u8>| gzip::deflate(&part, options.level),
         |member| sink.take(&member),
     );
@@ -108,10 +128,26 @@ pub(super) fn write_on(
     Ok(Written { manifest, bytes, sha256 })
 }
 
+/// Whether an archive may hold a session with this head and these files.
+///
+/// # Errors
+/// Says which rule it would break.
+pub fn check(head: &Head, files: &[FileMeta]) -> Result<()> {
+    let files = files.iter().enumerate().map(|(place, meta)| File {
+        name: layout::file_name(1, place + 1, meta),
+        sha256: "0".repeat(64),
+        meta: meta.clone(),
+    });
+    let session = Session { head: head.clone(), repo: None, files: files.collect(), continues: None };
+    rules::check_session(1, &session, 0).map_err(|reason| {
+        Error::new(Kind::Unsupported, format!("it cannot be put into an archive: {reason}"))
+    })
+}
+
 /// The first pass: hashes every file.
 fn declare(
     sessions: &[SessionInput<'_>],
-    repos: Vec<Repo>,
+    repos: &[RepoInput<'_>],
     options: &WriteOptions,
     progress: &dyn Progress,
 ) -> Result<Manifest> {
@@ -120,7 +156,7 @@ fn declare(
         .enumerate()
         .flat_map(|(session, input)| (0..input.payload.files().len()).map(move |file| (session, file)))
         .collect();
-    progress.begin("reading", total(sessions));
+    progress.begin("reading", total(sessions) + total_of_bundles(repos)?);
     let sums: Result<Vec<String>> = all
         .par_iter()
         .map(|(session, file)| {
@@ -133,14 +169,16 @@ fn declare(
             Ok(hex(&hash.finalize()))
         })
         .collect();
-    progress.end();
     let mut sums = sums?.into_iter();
+    let bundles = declare_bundles(repos, progress)?;
+    progress.end();
     let sessions = sessions
         .iter()
         .enumerate()
         .map(|(session, input)| Session {
             head: input.head.clone(),
             repo: input.repo,
+            continues: input.continues.clone(),
             files: input
                 .payload
                 .files()
@@ -162,8 +200,8 @@ fn declare(
         created: options.created,
         source: options.source.clone(),
         sessions,
-        repos,
-        bundles: Vec::new(),
+        repos: repos.iter().map(|input| input.repo.clone()).collect(),
+        bundles,
     };
     rules::redact(&mut manifest);
     rules::check(&manifest, Limits::default()).map_err(|reason| {
@@ -176,11 +214,36 @@ fn total(sessions: &[SessionInput<'_>]) -> u64 {
     sessions.iter().flat_map(|session| session.payload.files()).map(|file| file.size).sum()
 }
 
+fn total_of_bundles(repos: &[RepoInput<'_>]) -> Result<u64> {
+    let lengths = repos.iter().filter_map(|input| input.bundle).map(length);
+    lengths.sum()
+}
+
+fn length(bundle: &fs::File) -> Result<u64> {
+    bundle.metadata().map(|meta| meta.len()).map_err(|error| stream::temporary_error(&error))
+}
+
+/// Hashes every bundle.
+fn declare_bundles(repos: &[RepoInput<'_>], progress: &dyn Progress) -> Result<Vec<BundleFile>> {
+    let bundles = repos.iter().enumerate().filter_map(|(repo, input)| Some((repo, input.bundle?)));
+    let bundles = bundles.map(|(repo, bundle)| {
+        let (size, mut hash) = (length(bundle)?, Sha256::new());
+        copy_bundle(bundle, size, &mut |bytes| {
+            hash.update(bytes);
+            progress.advance(bytes.len() as u64);
+            Ok(())
+        })?;
+        Ok(BundleFile { repo, name: layout::bundle_name(repo + 1), size, sha256: hex(&hash.finalize()) })
+    });
+    bundles.collect()
+}
+
 /// The second pass: the tar.
 fn pack(
     tar: &mut Cutter<'_>,
     manifest: &Manifest,
     sessions: &[SessionInput<'_>],
+    repos: &[RepoInput<'_>],
     progress: &dyn Progress,
 ) -> Result<()> {
     let mut json = serde_json::to_vec_pretty(manifest).expect("a manifest is plain JSON");
@@ -194,7 +257,7 @@ fn pack(
     drop(json);
     tar.entry(SUMS, sums.as_bytes())?;
     drop(sums);
-    progress.begin("packing", total(sessions));
+    progress.begin("packing", total(sessions) + total_of_bundles(repos)?);
     for (input, session) in sessions.iter().zip(&manifest.sessions) {
         for (index, file) in session.files.iter().enumerate() {
             tar.put(&entries::header(&file.name, file.meta.size))?;
@@ -210,6 +273,15 @@ fn pack(
             tar.pad(file.meta.size)?;
         }
     }
+    let bundles = repos.iter().filter_map(|input| input.bundle);
+    for (bundle, declared) in bundles.zip(&manifest.bundles) {
+        tar.put(&entries::header(&declared.name, declared.size))?;
+        copy_bundle(bundle, declared.size, &mut |bytes| {
+            progress.advance(bytes.len() as u64);
+            tar.put(bytes)
+        })?;
+        tar.pad(declared.size)?;
+    }
     tar.put(&[0; END as usize])?;
     tar.finish()?;
     progress.end();
@@ -220,17 +292,45 @@ fn pack(
 fn copy(input: &SessionInput<'_>, index: usize, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
     let meta = &input.payload.files()[index];
     let mut reader = input.payload.open(index)?;
-    let (mut left, mut buffer) = (meta.size, vec![0; 1 << 17]);
+    match read_all(&mut reader, meta.size, take)? {
+        Copied::Whole => Ok(()),
+        Copied::OtherLength => Err(changed(input, meta)),
+        Copied::Unreadable(error) => Err(from_io(error, |error| unreadable(input, meta, &error))),
+    }
+}
+
+/// Reads a bundle. Nobody else has the file, so nothing about it changes.
+fn copy_bundle(mut bundle: &fs::File, size: u64, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    bundle.rewind().map_err(|error| stream::temporary_error(&error))?;
+    match read_all(&mut bundle, size, take)? {
+        Copied::Whole => Ok(()),
+        Copied::OtherLength => Err(stream::temporary_error(&io::ErrorKind::UnexpectedEof.into())),
+        Copied::Unreadable(error) => Err(stream::temporary_error(&error)),
+    }
+}
+
+/// How reading a file ended.
+enum Copied {
+    Whole,
+    OtherLength,
+    Unreadable(io::Error),
+}
+
+fn read_all(reader: &mut dyn Read, size: u64, take: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<Copied> {
+    let (mut left, mut buffer) = (size, vec![0; 1 << 17]);
     loop {
         let got = match reader.read(&mut buffer) {
             Ok(got) => got,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(from_io(error, |error| unreadable(input, meta, &error))),
+            Err(error) => return Ok(Copied::Unreadable(error)),
         };
-        left = left.checked_sub(got as u64).ok_or_else(|| changed(input, meta))?;
+        left = match left.checked_sub(got as u64) {
+            Some(left) => left,
+            None => return Ok(Copied::OtherLength),
+        };
         match (got, left) {
-            (0, 0) => return Ok(()),
-            (0, _) => return Err(changed(input, meta)),
+            (0, 0) => return Ok(Copied::Whole),
+            (0, _) => return Ok(Copied::OtherLength),
             _ => take(&buffer[..got])?,
         }
     }
@@ -254,7 +354,11 @@ struct Cutter<'e> {
     emit: &'e mut dyn FnMut(Vec<u8>) -> bool,
 }
 
-impl Cutter<'_> {
+impl<'e> Cutter<'e> {
+    fn new(emit: &'e mut dyn FnMut(Vec<u8>) -> bool) -> Self {
+        Self { part: Vec::with_capacity(MEMBER), emit }
+    }
+
     fn put(&mut self, mut bytes: &[u8]) -> Result<()> {
         while !bytes.is_empty() {
             let (now, later) = bytes.split_at(bytes.len().min(MEMBER - self.part.len()));

@@ -34,7 +34,8 @@ pub struct Ui {
     pub json: bool,
     /// Every change and remark.
     pub verbose: bool,
-    quiet: bool,
+    /// Only data, warnings and errors.
+    pub quiet: bool,
 }
 
 impl Ui {

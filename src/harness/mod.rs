@@ -18,10 +18,12 @@ use crate::error::{Error, Kind, Result};
 use crate::model::rows::{Scope, SharedRow};
 use crate::model::{Agent, Fidelity, FileMeta, Head, Notes, Payload, ReadSeek, Sink, Time, View};
 use crate::place::PathMap;
+use diagnosis::{Checkup, Code, Finding, Part, Remark};
 
 pub mod claude;
 pub mod codex;
 pub mod common;
+pub mod diagnosis;
 pub mod gemini;
 pub mod opencode;
 
@@ -93,6 +95,16 @@ pub struct NativeSession {
 pub struct WriteOptions {
     /// The model to record instead of the source's.
     pub model: Option<String>,
+    /// Directories that are not there and will be, with all that belongs below them, before anything
+    /// is written: repositories that a dry run does not clone.
+    pub coming: Vec<PathBuf>,
+}
+
+impl WriteOptions {
+    /// Whether a directory is not there only because this is a dry run.
+    pub fn is_coming(&self, dir: &Path) -> bool {
+        self.coming.iter().any(|coming| dir.starts_with(coming))
+    }
 }
 
 /// Where a session goes.
@@ -492,5 +504,41 @@ pub trait Harness: Sync {
     fn confirm(&self, env: &Env, placed: &[Placed<'_>]) -> Result<Confirmation> {
         let _ = (env, placed);
         Ok(Confirmation::NotAsked(None))
+    }
+
+    /// The kinds of findings that [`Harness::diagnose`] has.
+    fn codes(&self) -> &'static [Code] {
+        &[]
+    }
+
+    /// Looks for what is wrong with the store, without starting the program or reading sessions
+    /// through.
+    ///
+    /// # Errors
+    /// When the store cannot be read at all.
+    fn diagnose(&self, checkup: &Checkup<'_>, report: &mut dyn FnMut(Finding)) -> Result<()> {
+        let _ = (checkup, report);
+        Ok(())
+    }
+
+    /// The files of the store that are looked through for damage, sub-agents' too.
+    ///
+    /// # Errors
+    /// When a directory cannot be read.
+    fn parts(&self, checkup: &Checkup<'_>) -> Result<Vec<Part>> {
+        let _ = checkup;
+        Ok(Vec::new())
+    }
+
+    /// What a whole record of a file of [`Harness::parts`] says beside its being JSON.
+    fn remark(&self, part: &Part, line: &[u8]) -> Remark {
+        let _ = (part, line);
+        Remark::default()
+    }
+
+    /// Whether the program stumbles over a last line that is cut off, so that it has to go: what it
+    /// appends would be lost with it, or it does not resume.
+    fn must_cut_torn_line(&self) -> bool {
+        false
     }
 }

@@ -1,5 +1,6 @@
 //! `inspect` and `verify`: look into an archive.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
@@ -8,6 +9,7 @@ use serde::Serialize;
 use crate::archive::manifest::Manifest;
 use crate::archive::{Archive, Problem};
 use crate::error::{Error, Kind, Result};
+use crate::ops::backup::restore;
 use crate::progress::Progress;
 
 /// What `inspect --json` prints: the manifest, and that it was verified.
@@ -62,7 +64,12 @@ pub fn inspect(file: &Path, stdin: &mut dyn Read, progress: &dyn Progress) -> Re
 /// # Errors
 /// When the file cannot be read. An archive that is refused is an answer, not an error.
 pub fn verify(file: &Path, stdin: &mut dyn Read, progress: &dyn Progress) -> Result<Verification> {
-    let problems = match open(file, stdin).and_then(|archive| archive.verify(None, progress)) {
+    let checked = if file.is_dir() {
+        restore::problems_of_dir(file, progress)
+    } else {
+        open(file, stdin).and_then(|archive| check_all(archive, file, progress))
+    };
+    let problems = match checked {
         Ok(problems) => problems,
         Err(error) if error.kind() == Kind::Archive => {
             let entry = name(file);
@@ -75,12 +82,34 @@ pub fn verify(file: &Path, stdin: &mut dyn Read, progress: &dyn Progress) -> Res
     Ok(Verification { schema: "holdall.verify/1", ok: problems.is_empty(), problems })
 }
 
+/// What is wrong with an archive, and with those that it leans on.
+fn check_all(archive: Archive, file: &Path, progress: &dyn Progress) -> Result<Vec<Problem>> {
+    let problems = archive.verify(None, progress)?;
+    if !problems.is_empty() {
+        return Ok(problems);
+    }
+    Ok(restore::problems(archive, (file != Path::new("-")).then_some(file)))
+}
+
 /// Refuses an archive with problems.
 ///
 /// # Errors
 /// [`Kind::Archive`], naming the first problems.
 pub fn check(archive: &Archive, sessions: Option<&[usize]>, progress: &dyn Progress) -> Result<()> {
-    let problems = archive.verify(sessions, progress)?;
+    refuse(&archive.verify(sessions, progress)?)
+}
+
+/// Refuses an archive in which the git bundle of one of these sessions' repositories is damaged.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_bundles(archive: &Archive, sessions: &[usize], progress: &dyn Progress) -> Result<()> {
+    let all = &archive.manifest().sessions;
+    let repos: BTreeSet<usize> = sessions.iter().filter_map(|&session| all.get(session)?.repo).collect();
+    repos.into_iter().try_for_each(|repo| refuse(&archive.verify_bundle(repo, progress)?))
+}
+
+fn refuse(problems: &[Problem]) -> Result<()> {
     let Some(first) = problems.first() else { return Ok(()) };
     let mut error = Error::archive(format!("{}: {}", first.entry, first.problem))
         .hint("nothing was imported; get the file again from where it was exported");

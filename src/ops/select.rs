@@ -234,18 +234,25 @@ impl Selection {
 /// # Errors
 /// When one cannot be opened; the error names it.
 pub fn open_all(env: &Env, chosen: &[&Selected]) -> Result<Vec<NativeSession>> {
-    let mut sessions: Vec<Option<NativeSession>> = chosen.iter().map(|_| None).collect();
+    let name =
+        |one: &&Selected, error: Error| error.context(format!("{}:{}", one.harness.info().id, one.found.id));
+    let opened = open_each(env, chosen).into_iter().zip(chosen);
+    opened.map(|(session, one)| session.map_err(|error| name(one, error))).collect()
+}
+
+/// Opens the sessions, in this order; each for itself.
+pub fn open_each(env: &Env, chosen: &[&Selected]) -> Vec<Result<NativeSession>> {
+    let mut sessions: Vec<Option<Result<NativeSession>>> = chosen.iter().map(|_| None).collect();
     for harness in HARNESSES {
         let id = harness.info().id;
         let places: Vec<usize> =
             (0..chosen.len()).filter(|&place| chosen[place].harness.info().id == id).collect();
         let found: Vec<&Found> = places.iter().map(|&place| &chosen[place].found).collect();
         for (place, session) in places.into_iter().zip(harness.open_all(env, &found)) {
-            let name = |error: Error| error.context(format!("{id}:{}", chosen[place].found.id));
-            sessions[place] = Some(session.map_err(name)?);
+            sessions[place] = Some(session);
         }
     }
-    Ok(sessions.into_iter().flatten().collect())
+    sessions.into_iter().flatten().collect()
 }
 
 fn activity(one: &Selected) -> Time {

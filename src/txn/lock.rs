@@ -66,21 +66,32 @@ impl HarnessLock {
     /// # Errors
     /// [`Kind::Busy`] when the harness does not let go of it in time.
     pub(super) fn take(path: &Path) -> Result<Self> {
-        let deadline = Instant::now() + THEIRS;
+        Self::take_within(path, THEIRS)?.ok_or_else(|| {
+            let message = format!("a running program holds {}", path.display());
+            Error::new(Kind::Busy, message).hint("close it, or try again")
+        })
+    }
+
+    /// Takes a lock of ours as one of theirs is taken, without waiting. `None`: somebody else has it.
+    pub(super) fn take_if_free(path: &Path) -> Result<Option<Self>> {
+        Self::take_within(path, Duration::ZERO)
+    }
+
+    fn take_within(path: &Path, patience: Duration) -> Result<Option<Self>> {
+        let deadline = Instant::now() + patience;
         loop {
             let made = !disk::exists(path)?;
             let file = disk::open_lock(path).at("open", path)?;
             let left = deadline.saturating_duration_since(Instant::now());
             if !wait(&file, left).at("lock", path)? {
-                let message = format!("a running program holds {}", path.display());
-                return Err(Error::new(Kind::Busy, message).hint("close it, or try again"));
+                return Ok(None);
             }
             // Whoever held it may have removed the file, and a lock without a name protects nothing.
             let held = file.metadata().at("look at", path)?;
             if let disk::Found::File(named) = disk::look(path)?
                 && (disk::same_file(&held, &named) || cfg!(not(unix)))
             {
-                return Ok(Self { file, path: path.to_owned(), made });
+                return Ok(Some(Self { file, path: path.to_owned(), made }));
             }
         }
     }

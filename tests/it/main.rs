@@ -15,5 +15,6 @@ mod opencode;
 mod places;
 mod real;
 mod relocated;
+mod repos;
 #[path = "../support/mod.rs"]
 mod support;

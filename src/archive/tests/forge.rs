@@ -103,12 +103,18 @@ impl Forge {
 
     /// An archive with this text for a manifest.
     pub(super) fn of_json(json: Vec<u8>) -> Self {
+        Self::with_more(json, &[])
+    }
+
+    /// An archive with these files after those of the sessions.
+    pub(super) fn with_more(json: Vec<u8>, more: &[(&str, &[u8])]) -> Self {
         let mut sums = format!("{}  manifest.json\n", hex(&Sha256::digest(&json)));
-        for (name, content) in Self::FILES {
+        let files: Vec<(&str, &[u8])> = Self::FILES.iter().chain(more).copied().collect();
+        for (name, content) in &files {
             sums.push_str(&format!("{}  {name}\n", hex(&Sha256::digest(content))));
         }
         let mut entries = vec![Entry::new("manifest.json", &json), Entry::new("SHA256SUMS", sums.as_bytes())];
-        entries.extend(Self::FILES.iter().map(|(name, content)| Entry::new(name, content)));
+        entries.extend(files.iter().map(|(name, content)| Entry::new(name, content)));
         Self { entries, tail: vec![0; 1024] }
     }
 

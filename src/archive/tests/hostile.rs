@@ -13,7 +13,7 @@ use crate::archive::gzip::{MEMBER, deflate};
 use crate::archive::layout::{MAX_END, MAX_MANIFEST};
 
 /// Looks that the archive is refused for this reason, quickly, and says so in harmless text.
-fn refused(case: &str, bytes: &[u8], reason: &str) {
+pub(super) fn refused(case: &str, bytes: &[u8], reason: &str) {
     let begun = Instant::now();
     let Some(text) = refusal(bytes) else { panic!("{case} is not refused") };
     assert!(begun.elapsed() < Duration::from_secs(4), "{case} took {:?}", begun.elapsed());
@@ -25,7 +25,7 @@ fn refused(case: &str, bytes: &[u8], reason: &str) {
 }
 
 /// The same tar in our own form and as plain gzip.
-fn both(case: &str, tar: &[u8], reason: &str) {
+pub(super) fn both(case: &str, tar: &[u8], reason: &str) {
     refused(case, &members(tar), reason);
     refused(&format!("{case}, recompressed"), &gzip(tar), reason);
 }

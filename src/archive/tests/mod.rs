@@ -1,5 +1,6 @@
 //! Tests of the whole format: written, read, damaged, forged.
 
+mod bundles;
 mod damage;
 mod forge;
 mod hostile;
@@ -10,7 +11,7 @@ mod roundtrip;
 use std::io::{Cursor, Read};
 
 use super::manifest::{Repo, SourceMachine};
-use super::writer::{SessionInput, WriteOptions, Written, write_on};
+use super::writer::{RepoInput, SessionInput, WriteOptions, Written, write_on};
 use super::{Archive, Problem};
 use crate::error::{Error, Kind, Result};
 use crate::model::{FileMeta, Head, Payload, ReadSeek, Role};
@@ -78,11 +79,17 @@ fn export_on(
 ) -> Result<(Vec<u8>, Written)> {
     let inputs: Vec<SessionInput<'_>> = sessions
         .iter()
-        .map(|session| SessionInput { head: session.head.clone(), repo: None, payload: session })
+        .map(|session| SessionInput {
+            head: session.head.clone(),
+            repo: None,
+            payload: session,
+            continues: None,
+        })
         .collect();
     let mut out = Vec::new();
     let options = WriteOptions { level, ..WriteOptions::new(source()) };
-    let written = write_on(threads, &mut out, &inputs, repos, &options, &Silent)?;
+    let repos: Vec<RepoInput<'_>> = repos.into_iter().map(RepoInput::from).collect();
+    let written = write_on(threads, &mut out, &inputs, &repos, &options, &Silent)?;
     Ok((out, written))
 }
 

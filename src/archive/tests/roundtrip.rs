@@ -136,10 +136,15 @@ fn progress_adds_up() {
     let (sessions, tasks) = (samples(), Tasks::default());
     let inputs: Vec<SessionInput<'_>> = sessions
         .iter()
-        .map(|session| SessionInput { head: session.head.clone(), repo: None, payload: session })
+        .map(|session| SessionInput {
+            head: session.head.clone(),
+            repo: None,
+            payload: session,
+            continues: None,
+        })
         .collect();
     let mut out = Vec::new();
-    crate::archive::write(&mut out, &inputs, Vec::new(), &WriteOptions::new(source()), &tasks).unwrap();
+    crate::archive::write(&mut out, &inputs, &[], &WriteOptions::new(source()), &tasks).unwrap();
     open(&out).unwrap().verify(None, &tasks).unwrap();
     let tasks = tasks.0.into_inner().unwrap();
     let names: BTreeSet<&str> = tasks.iter().map(|task| task.0.as_str()).collect();
@@ -175,15 +180,11 @@ fn a_session_that_changes_meanwhile_is_named() {
     for opened_before in [0, 2, 3] {
         let memory = Memory::new("codex", "id-1").with(Role::Transcript, "sessions/r.jsonl", lines(1, 5_000));
         let payload = Restless(memory, AtomicUsize::new(opened_before));
-        let input = SessionInput { head: payload.0.head.clone(), repo: None, payload: &payload };
-        let error = crate::archive::write(
-            &mut Vec::new(),
-            &[input],
-            Vec::new(),
-            &WriteOptions::new(source()),
-            &Silent,
-        )
-        .unwrap_err();
+        let input =
+            SessionInput { head: payload.0.head.clone(), repo: None, payload: &payload, continues: None };
+        let error =
+            crate::archive::write(&mut Vec::new(), &[input], &[], &WriteOptions::new(source()), &Silent)
+                .unwrap_err();
         assert_eq!(error.kind(), Kind::Busy);
         assert_eq!(error.to_string(), "codex:id-1: sessions/r.jsonl changed while it was exported");
     }
@@ -208,15 +209,15 @@ fn an_output_that_fails_says_so() {
     let sessions = vec![Memory::new("codex", "a").with(Role::Transcript, "x", lines(1, 30_000_000))];
     let length = export(&sessions).len();
     for room in [0, 100_000, length - 1] {
-        let input = SessionInput { head: sessions[0].head.clone(), repo: None, payload: &sessions[0] };
-        let error = crate::archive::write(
-            &mut Full(room),
-            &[input],
-            Vec::new(),
-            &WriteOptions::new(source()),
-            &Silent,
-        )
-        .unwrap_err();
+        let input = SessionInput {
+            head: sessions[0].head.clone(),
+            repo: None,
+            payload: &sessions[0],
+            continues: None,
+        };
+        let error =
+            crate::archive::write(&mut Full(room), &[input], &[], &WriteOptions::new(source()), &Silent)
+                .unwrap_err();
         assert_eq!(
             (error.kind(), error.to_string().as_str()),
             (Kind::Io, "cannot write the archive: no room")

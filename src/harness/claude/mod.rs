@@ -1,7 +1,7 @@
 //! Claude Code.
 //!
 //! Finding: [`locate`] knows where sessions are, [`head`] what a list shows of one, [`open`] what
-//! belongs to one, and [`live`] whether a program has it open.
+//! belongs to one, [`live`] whether a program has it open, and [`doctor`] what is wrong.
 //!
 //! Reading: [`index`] passes over a transcript once, [`leaf`] and [`tree`] say what of it is live
 //! and in which order, and [`read`] reads it row by row through a [`window`]; [`speak`] makes events
@@ -19,11 +19,13 @@ use std::path::{Path, PathBuf};
 
 use crate::env::Env;
 use crate::error::Result;
+use crate::harness::diagnosis::{Checkup, Code, Finding, Part, Remark};
 use crate::harness::{
     Companion, Found, Harness, Info, Layout, NativeSession, Resume, Target, TranscriptWriter,
 };
 use crate::model::{Agent, FileMeta, Head, Notes, Payload, ReadSeek, Sink, View};
 
+pub mod doctor;
 pub mod head;
 pub mod index;
 pub mod leaf;
@@ -141,5 +143,21 @@ impl Harness for Claude {
     fn resume(&self, id: &str, cwd: &Path) -> Resume {
         let argv = ["claude", "--resume", id].map(str::to_owned).to_vec();
         Resume { argv, cwd: cwd.to_owned() }
+    }
+
+    fn codes(&self) -> &'static [Code] {
+        &doctor::CODES
+    }
+
+    fn diagnose(&self, checkup: &Checkup<'_>, report: &mut dyn FnMut(Finding)) -> Result<()> {
+        doctor::diagnose(checkup, report)
+    }
+
+    fn parts(&self, checkup: &Checkup<'_>) -> Result<Vec<Part>> {
+        doctor::parts(checkup)
+    }
+
+    fn remark(&self, _part: &Part, line: &[u8]) -> Remark {
+        doctor::remark(line)
     }
 }

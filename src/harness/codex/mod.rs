@@ -9,12 +9,13 @@
 //! ([`record`], [`native`]), after a [`survey`], with [`filter`], [`calls`] and [`status`].
 //! Writing: [`place`] says where, [`relocate`] moves a rollout and [`moved`] its rows in the index, [`write`] makes one from events
 //! ([`emit`], [`names`], [`wording`], [`tools`]), with the [`config`] of this machine.
-//! [`live`] and [`confirm`] ask about running and installed programs.
+//! [`live`] and [`confirm`] ask about running and installed programs, [`doctor`] what is wrong.
 
 mod agents;
 mod calls;
 mod config;
 mod confirm;
+mod doctor;
 mod emit;
 mod filter;
 mod head;
@@ -45,6 +46,7 @@ mod tests;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::diagnosis::{Checkup, Code, Finding, Part};
 use super::{
     Confirmation, Found, Harness, Info, Layout, NativeSession, OutIndex, Placed, Resume, Target,
     TranscriptWriter,
@@ -162,5 +164,17 @@ impl Harness for Codex {
     fn confirm(&self, env: &Env, placed: &[Placed<'_>]) -> Result<Confirmation> {
         let ids: Vec<String> = placed.iter().map(|one| one.id.to_owned()).collect();
         confirm::confirm(env, &ids)
+    }
+
+    fn codes(&self) -> &'static [Code] {
+        &doctor::CODES
+    }
+
+    fn diagnose(&self, checkup: &Checkup<'_>, report: &mut dyn FnMut(Finding)) -> Result<()> {
+        doctor::diagnose(checkup, report)
+    }
+
+    fn parts(&self, checkup: &Checkup<'_>) -> Result<Vec<Part>> {
+        doctor::parts(checkup)
     }
 }

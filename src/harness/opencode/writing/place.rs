@@ -106,7 +106,7 @@ struct Builder<'t> {
 
 impl<'t> Builder<'t> {
     fn new(flavour: &'static Flavour, target: &'t Target<'t>) -> Result<Self> {
-        if !target.cwd.is_dir() {
+        if !target.cwd.is_dir() && !target.options.is_coming(target.cwd) {
             let message = format!(
                 "the directory {} is not there, and {} cannot resume in a directory that is not there",
                 target.cwd.display(),
