@@ -6,6 +6,7 @@ mod architecture;
 mod chain;
 mod cli;
 mod crash;
+mod folders;
 mod gemini;
 mod import;
 mod kill;
