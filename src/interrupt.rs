@@ -15,22 +15,41 @@ pub fn ask() -> bool {
     !ASKED.swap(true, Ordering::SeqCst) && WRITERS.load(Ordering::SeqCst) > 0
 }
 
+/// Whether the user has asked to stop.
+pub fn is_asked() -> bool {
+    ASKED.load(Ordering::SeqCst)
+}
+
+/// Work that looks at [`is_asked`] by itself, such as waiting for another program; while one lives,
+/// the program does not simply end.
+#[derive(Debug)]
+pub struct Watch(());
+
+impl Watch {
+    /// The work begins.
+    #[allow(clippy::new_without_default)] // It does something.
+    pub fn new() -> Self {
+        WRITERS.fetch_add(1, Ordering::SeqCst);
+        Self(())
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        WRITERS.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 /// A writer that fails once the user has asked to stop.
 pub struct Watched<W> {
     out: W,
+    _watch: Watch,
 }
 
 impl<W> Watched<W> {
     /// Watches `out`.
     pub fn new(out: W) -> Self {
-        WRITERS.fetch_add(1, Ordering::SeqCst);
-        Self { out }
-    }
-}
-
-impl<W> Drop for Watched<W> {
-    fn drop(&mut self) {
-        WRITERS.fetch_sub(1, Ordering::SeqCst);
+        Self { out, _watch: Watch::new() }
     }
 }
 

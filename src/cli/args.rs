@@ -9,6 +9,7 @@ use super::text;
 use crate::error::{Error, Result};
 use crate::harness::HARNESSES;
 use crate::model::Time;
+use crate::ops;
 use crate::ops::import::OnConflict;
 use crate::ops::select::Selection;
 
@@ -87,6 +88,7 @@ pub enum Command {
     /// Let the sessions follow a project folder that was moved or renamed
     Move(MoveArgs),
     /// Find what is wrong with the sessions of this machine, and repair what can be repaired safely
+    #[command(after_long_help = crate::ops::doctor::codes::table())]
     Doctor(DoctorArgs),
     /// Save every session that changed since the last backup there
     Backup(BackupArgs),
@@ -108,7 +110,6 @@ impl Command {
             Self::Import(args) => !args.place.dry_run,
             Self::Convert(args) => !args.place.dry_run,
             Self::Move(args) => !args.dry_run,
-            Self::Doctor(args) => args.fix,
             Self::Backup(_)
             | Self::List(_)
             | Self::Show(_)
@@ -248,6 +249,10 @@ pub struct ExportArgs {
     /// What to carry of the repositories
     #[arg(long, value_name = "WHAT", default_value = "meta")]
     pub git: Git,
+    /// Most uncommitted work of one repository that --git bundle and --git full carry, such as 500M or 1G;
+    /// it is held in memory meanwhile
+    #[arg(long, value_name = "SIZE", default_value = "100M", value_parser = text::parse_size)]
+    pub max_work: u64,
     /// Leave the sub-agents' own conversations out
     #[arg(long)]
     pub no_subagents: bool,
@@ -259,17 +264,29 @@ pub struct ExportArgs {
     pub created: Option<String>,
 }
 
-/// What to record of repositories.
+/// What to carry of repositories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Git {
     /// Nothing.
     None,
     /// Remotes (without credentials), branch, commit, ahead and behind, counts of changed files.
     Meta,
-    /// Also, as a git bundle, the commits that no remote has and the work that is not committed.
+    /// Also, as a git bundle, the commits of the branch that no remote has and the work that is not
+    /// committed: changed, staged and untracked files, but no ignored ones.
     Bundle,
     /// Also, as a git bundle, the whole history of the branch and the work that is not committed.
     Full,
+}
+
+impl From<Git> for ops::export::Git {
+    fn from(git: Git) -> Self {
+        match git {
+            Git::None => Self::None,
+            Git::Meta => Self::Meta,
+            Git::Bundle => Self::Bundle,
+            Git::Full => Self::Full,
+        }
+    }
 }
 
 /// An archive.
@@ -287,17 +304,10 @@ pub struct PlaceArgs {
     /// in OLD that of the source); without a rule that fits, the home there becomes the home here
     #[arg(long, value_name = "OLD=NEW", value_parser = text::parse_rule, action = ArgAction::Append)]
     pub cwd_map: Vec<(String, String)>,
-    /// A session of a git repository goes to the clone of it below DIR, or else to DIR/<repository name>, when
-    /// no --cwd-map rule fits
+    /// A session of a git repository goes to the clone of it that is here (at its mapped directory or below DIR,
+    /// recognised by remote or history), or else to DIR/<repository name>, when no --cwd-map rule fits
     #[arg(long, value_name = "DIR")]
     pub workspace_root: Option<PathBuf>,
-    /// Clone repositories that are not here: from their remote with your own git, or from what the archive
-    /// carries
-    #[arg(long)]
-    pub clone: bool,
-    /// Bring the carried commits and uncommitted work back, without touching changes that are here
-    #[arg(long)]
-    pub restore_work: bool,
     /// What to do with a session that is here already with other content
     #[arg(long, value_name = "POLICY", default_value = "skip")]
     pub on_conflict: Conflict,
@@ -357,6 +367,15 @@ pub struct ImportArgs {
     /// Only this session of the archive (repeatable): id, unique prefix or HARNESS:ID
     #[arg(long, value_name = "ID")]
     pub session: Vec<String>,
+    /// Clone repositories that are not here: from their remote with your own git, or from what the archive
+    /// carries; exit code 3 when one could not be had
+    #[arg(long)]
+    pub clone: bool,
+    /// Bring carried commits and uncommitted work back: into the directory where nothing is changed there and the
+    /// same commit is checked out, else on a branch holdall/…; never touches what is there. Exit code 3 when some
+    /// could not be brought
+    #[arg(long)]
+    pub restore_work: bool,
     /// Where it goes.
     #[command(flatten)]
     pub place: PlaceArgs,
@@ -425,7 +444,7 @@ pub struct DoctorArgs {
     /// Repair what can be repaired safely, with backups; `undo` takes it back
     #[arg(long)]
     pub fix: bool,
-    /// Do not start the programs to ask which sessions they list
+    /// Start no program: neither for its version, nor, with --fix, to let it index what it does not list
     #[arg(long)]
     pub no_confirm: bool,
 }

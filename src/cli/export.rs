@@ -4,7 +4,7 @@ use std::path::Path;
 
 use inquire::MultiSelect;
 
-use super::args::{ExportArgs, Git};
+use super::args::ExportArgs;
 use super::exit::Exit;
 use super::text;
 use super::ui::{FAINT, STRONG, Ui};
@@ -43,7 +43,8 @@ pub fn run(env: &Env, ui: &Ui, args: &ExportArgs) -> anyhow::Result<Exit> {
     let options = Options {
         output: (!to_stdout).then(|| env.cwd().join(&args.output)),
         force: args.force,
-        git: args.git != Git::None,
+        git: args.git.into(),
+        max_work: args.max_work,
         subagents: !args.no_subagents,
         level: args.level,
         created: created.transpose()?,
@@ -51,20 +52,26 @@ pub fn run(env: &Env, ui: &Ui, args: &ExportArgs) -> anyhow::Result<Exit> {
     let mut report = export::run(env, &chosen, &options, &mut std::io::stdout(), &ui.progress())?;
     ui.warn(&report.warnings);
     report.warnings.extend(warnings);
+    let home = env.home().to_string_lossy();
     if ui.json {
         ui.print_json(&report)?;
     } else if to_stdout {
-        summarise(ui, &report, |line| {
+        summarise(ui, &report, &home, |line| {
             ui.note(line);
             Ok(())
         })?;
     } else {
-        summarise(ui, &report, |line| ui.print(line))?;
+        summarise(ui, &report, &home, |line| ui.print(line))?;
     }
     Ok(Exit::Done)
 }
 
-fn summarise(ui: &Ui, report: &Report, print: impl Fn(String) -> std::io::Result<()>) -> std::io::Result<()> {
+fn summarise(
+    ui: &Ui,
+    report: &Report,
+    home: &str,
+    print: impl Fn(String) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     let raw: u64 = report.sessions.iter().map(|session| session.bytes).sum();
     print(format!(
         "{STRONG}{}{STRONG:#}: {} ({}, {} unpacked){}",
@@ -88,6 +95,11 @@ fn summarise(ui: &Ui, report: &Report, print: impl Fn(String) -> std::io::Result
     }
     if shown < report.sessions.len() {
         print(format!("  {FAINT}… and {} more; -v shows them{FAINT:#}", report.sessions.len() - shown))?;
+    }
+    for repo in &report.repos {
+        if let Some(what) = text::carried(repo) {
+            print(format!("  carries {what} of {}", text::line(&text::fold_home(&repo.root, home))))?;
+        }
     }
     print(format!("{FAINT}sha256 {}{FAINT:#}", report.sha256))
 }

@@ -7,6 +7,7 @@ use inquire::Confirm;
 
 use super::args::{ConvertArgs, ImportArgs, PlaceArgs};
 use super::exit::Exit;
+use super::repositories;
 use super::text;
 use super::ui::{BAD, FAINT, GOOD, STRONG, Ui, WARNING};
 use crate::env::Env;
@@ -22,7 +23,10 @@ use crate::ops::inspect;
 const MANY: usize = 20;
 
 pub fn import(env: &Env, ui: &Ui, args: &ImportArgs) -> anyhow::Result<Exit> {
-    let options = options(&args.place, args.to.as_deref())?;
+    let mut options = options(&args.place, args.to.as_deref())?;
+    options.clone = args.clone;
+    options.restore_work = args.restore_work;
+    options.may_ask = ui.can_ask() && !args.place.yes;
     let (path, name) = (env_path(env, &args.file), args.file.to_string_lossy().into_owned());
     if path.is_dir() {
         let backups = Restorable::of_dir(&path, name, &args.session)?;
@@ -32,6 +36,9 @@ pub fn import(env: &Env, ui: &Ui, args: &ImportArgs) -> anyhow::Result<Exit> {
     let places = incoming::choose(&archive, &args.session)?;
     let some = (!args.session.is_empty()).then_some(places.as_slice());
     inspect::check(&archive, some, &ui.progress())?;
+    if some.is_some() && (args.clone || args.restore_work) {
+        inspect::check_bundles(&archive, &places, &ui.progress())?;
+    }
     if restore::leans(&archive, &places) {
         let path = (path != Path::new("-")).then_some(path.as_path());
         let backup = Restorable::of_archive(archive, path, name, &places);
@@ -74,8 +81,8 @@ fn options(place: &PlaceArgs, to: Option<&str>) -> anyhow::Result<Options> {
         dry_run: place.dry_run,
         no_backup: place.no_backup,
         no_confirm: place.no_confirm,
-        write: WriteOptions { model: place.model.clone() },
-        moved: None,
+        write: WriteOptions { model: place.model.clone(), ..WriteOptions::default() },
+        ..Options::default()
     })
 }
 
@@ -84,8 +91,10 @@ fn run(env: &Env, ui: &Ui, incoming: &Incoming<'_>, options: &Options, yes: bool
     if !yes && !options.dry_run && ui.can_ask() {
         let dry_run = Options { dry_run: true, ..options.clone() };
         let preview = import::run(env, incoming, &dry_run, &ui.progress())?;
-        if preview.sessions.iter().any(|row| !row.changes.is_empty()) {
+        let changes_sessions = preview.sessions.iter().any(|row| !row.changes.is_empty());
+        if changes_sessions || preview.repos.iter().any(repositories::changes) {
             print(env, ui, &preview.sessions, true, None)?;
+            repositories::print(env, ui, &preview.repos, true, None)?;
             ui.warn(&preview.warnings);
             let asked = Confirm::new("Go ahead?").with_default(true).prompt_skippable();
             if ui.answer(asked)? != Some(true) {
@@ -104,6 +113,8 @@ fn run(env: &Env, ui: &Ui, incoming: &Incoming<'_>, options: &Options, yes: bool
         }
         let seen = shown.as_ref().map(|shown| shown.sessions.as_slice());
         print(env, ui, &report.sessions, options.dry_run, seen)?;
+        let seen = shown.as_ref().map(|shown| shown.repos.as_slice());
+        repositories::print(env, ui, &report.repos, options.dry_run, seen)?;
         let known = shown.map(|shown| shown.warnings).unwrap_or_default();
         let new: Vec<String> =
             report.warnings.iter().filter(|warning| !known.contains(warning)).cloned().collect();

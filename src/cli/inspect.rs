@@ -23,14 +23,19 @@ pub fn inspect(ui: &Ui, args: &FileArgs) -> anyhow::Result<Exit> {
 fn print(ui: &Ui, manifest: &Manifest) -> std::io::Result<()> {
     let mut out = ui.out();
     let files: usize = manifest.sessions.iter().map(|session| session.files.len()).sum();
+    let bundles: u64 = manifest.bundles.iter().map(|bundle| bundle.size).sum();
     let bytes: u64 =
         manifest.sessions.iter().flat_map(|session| &session.files).map(|file| file.meta.size).sum();
     writeln!(
         out,
-        "{GOOD}verified{GOOD:#}: {} in {}, {}",
+        "{GOOD}verified{GOOD:#}: {} in {}, {}{}",
         text::count(manifest.sessions.len(), "session"),
         text::count(files, "file"),
-        text::size(bytes)
+        text::size(bytes),
+        match manifest.bundles.len() {
+            0 => String::new(),
+            n => format!(", and {}, {}", text::count(n, "git bundle"), text::size(bundles)),
+        }
     )?;
     writeln!(
         out,
@@ -65,6 +70,9 @@ fn print(ui: &Ui, manifest: &Manifest) -> std::io::Result<()> {
         writeln!(out, "  {FAINT}{}{FAINT:#}", text::line(&facts.join(" · ")))?;
         if let Some(repo) = session.repo.and_then(|repo| manifest.repos.get(repo)) {
             writeln!(out, "  {FAINT}{}{FAINT:#}", text::line(&describe(repo)))?;
+            for reason in repo.carried.iter().flat_map(|carried| &carried.left_out) {
+                writeln!(out, "  {FAINT}not carried: {}{FAINT:#}", text::line(reason))?;
+            }
         }
         if ui.verbose {
             for file in &session.files {
@@ -88,7 +96,9 @@ fn describe(repo: &Repo) -> String {
         (Some(0), Some(0)) | (None, _) | (_, None) => {}
         (Some(ahead), Some(behind)) => facts.push(format!("{ahead} ahead, {behind} behind")),
     }
-    if repo.modified + repo.untracked > 0 {
+    let carried = repo.carried.as_ref();
+    facts.extend(text::carried(repo).map(|what| format!("carries {what}")));
+    if repo.modified + repo.untracked > 0 && carried.is_none_or(|carried| carried.work.is_none()) {
         facts.push(format!("{} changed, {} untracked files stayed there", repo.modified, repo.untracked));
     }
     facts.extend(repo.remotes.first().map(|remote| remote.url.clone()));

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use chrono::{Duration, NaiveDate, NaiveTime};
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::archive::manifest::Repo;
 use crate::model::{Time, time};
 
 /// Whether a character could do something to a terminal, or hide what a text says: control
@@ -123,12 +124,38 @@ pub fn count(n: usize, one: &str) -> String {
     if n == 1 { format!("1 {one}") } else { format!("{n} {one}s") }
 }
 
+/// What of a repository travels, such as `2 commits and 3 changed files`; `None` when nothing does.
+pub fn carried(repo: &Repo) -> Option<String> {
+    let carried = repo.carried.as_ref()?;
+    let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    let commits = (carried.commits > 0).then(|| count(number(carried.commits), "commit"));
+    let files = carried.work.as_ref().map(|_| match repo.modified + repo.untracked {
+        // What was counted differs from what was found: too many files, or none but staged ones.
+        0 => "uncommitted work".to_owned(),
+        files => count(number(files), "changed file"),
+    });
+    match (commits, files) {
+        (Some(commits), Some(files)) => Some(format!("{commits} and {files}")),
+        (commits, files) => commits.or(files),
+    }
+}
+
 /// A path below the home directory, with `~` for it.
 pub fn fold_home(path: &str, home: &str) -> String {
     match path.strip_prefix(home) {
         Some("") => "~".to_owned(),
         Some(rest) if rest.starts_with('/') => format!("~{rest}"),
         _ => path.to_owned(),
+    }
+}
+
+/// A word as a shell takes it.
+pub fn quoted(word: &str) -> Cow<'_, str> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        Cow::Borrowed(word)
+    } else {
+        Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
     }
 }
 
@@ -150,6 +177,26 @@ pub fn parse_when(text: &str, now: Time) -> Option<Time> {
         _ => None,
     }?;
     now.checked_sub_signed(back)
+}
+
+/// Reads a size: bytes, or with K, M, G or T so many times 1024; `B` or `iB` may follow.
+///
+/// # Errors
+/// When it is no size; the text is for clap.
+pub fn parse_size(text: &str) -> Result<u64, String> {
+    let lower = text.trim().to_ascii_lowercase();
+    let digits = lower.len() - lower.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = lower.split_at(digits);
+    let shift = match unit.trim_start().trim_end_matches('b').trim_end_matches('i') {
+        "" if !unit.contains('i') => 0,
+        "k" => 10,
+        "m" => 20,
+        "g" => 30,
+        "t" => 40,
+        _ => 64,
+    };
+    let size = number.parse::<u64>().ok().and_then(|number| number.checked_mul(1_u64.checked_shl(shift)?));
+    size.ok_or_else(|| "expected a size such as 500M or 1G".to_owned())
 }
 
 /// Reads `OLD=NEW`.
@@ -192,6 +239,25 @@ mod tests {
         assert_eq!(when("2026-11-01T01:00:00+01:00").as_deref(), Some("2026-11-01T00:00:00.000Z"));
         for bad in ["", "d", "-1d", "7y", "soon", "99999999999999999d", "7é"] {
             assert_eq!(when(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("512", 512),
+            ("512b", 512),
+            ("1k", 1024),
+            ("500M", 500 << 20),
+            ("1G", 1 << 30),
+            ("1 GiB", 1 << 30),
+            ("2tb", 2 << 40),
+        ] {
+            assert_eq!(parse_size(text), Ok(bytes), "{text}");
+        }
+        for bad in ["", "G", "-1", "1.5G", "1X", "1i", "99999999999G", "1GG", "1bib", "ten"] {
+            assert!(parse_size(bad).is_err(), "{bad}");
         }
     }
 

@@ -12,7 +12,7 @@ use super::ui::{BAD, FAINT, GOOD, STRONG, Ui};
 use crate::env::Env;
 use crate::error::Kind;
 use crate::ops::journal;
-use crate::txn::{ImportState, Moved, Recovery, Saved};
+use crate::txn::{ImportState, Left, Moved, Recovery, Saved};
 
 /// What `undo --json` prints.
 #[derive(Serialize)]
@@ -24,6 +24,8 @@ struct Report {
     folder: Option<PathBuf>,
     sessions: Vec<Row>,
     saved: Vec<Saved>,
+    /// Repositories and work in them that the import brought, and that stay.
+    left: Vec<Left>,
 }
 
 #[derive(Serialize)]
@@ -35,6 +37,7 @@ struct Row {
 
 pub fn undo(env: &Env, ui: &Ui, args: &UndoArgs) -> anyhow::Result<Exit> {
     let undone = journal::undo(env, args.import_id.as_deref(), args.force)?;
+    let left = journal::left(env, &undone.import_id)?;
     let report = Report {
         schema: "holdall.undo/1",
         import_id: undone.import_id,
@@ -49,6 +52,7 @@ pub fn undo(env: &Env, ui: &Ui, args: &UndoArgs) -> anyhow::Result<Exit> {
             })
             .collect(),
         saved: undone.saved,
+        left,
     };
     let complete = report.sessions.iter().all(|row| row.undone);
     if ui.json {
@@ -68,6 +72,7 @@ pub fn undo(env: &Env, ui: &Ui, args: &UndoArgs) -> anyhow::Result<Exit> {
             ui.print(format!("{BAD}not{BAD:#} {}: {}", text::line(&row.session), text::line(reason)))?;
         }
         tell_saved(ui, &report.saved);
+        tell_left(ui, &report.left);
     }
     Ok(if complete { Exit::Done } else { Exit::Partial })
 }
@@ -158,5 +163,17 @@ fn tell_saved(ui: &Ui, saved: &[Saved]) {
             text::line(&saved.label),
             text::line(&saved.copy.to_string_lossy())
         ));
+    }
+}
+
+fn tell_left(ui: &Ui, left: &[Left]) {
+    for Left { kind, path, branch } in left {
+        let path = path.to_string_lossy();
+        let what = match (kind.as_str(), branch) {
+            ("clone", _) => format!("the repository {path} was cloned by the import and stays"),
+            ("branch", Some(branch)) => format!("the branch {branch} of {path} stays"),
+            _ => format!("the work that came into {path} stays"),
+        };
+        ui.note(text::line(&what));
     }
 }

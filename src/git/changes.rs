@@ -43,7 +43,7 @@ pub(super) fn count(repository: &Repository) -> Result<Changes, git2::Error> {
 }
 
 /// Whoever keeps a large tree in git, such as a home directory, turns this off.
-fn shows_untracked(repository: &Repository) -> bool {
+pub(super) fn shows_untracked(repository: &Repository) -> bool {
     let config = repository.config().and_then(|mut config| config.snapshot());
     let setting = config.and_then(|config| config.get_string("status.showUntrackedFiles"));
     !setting

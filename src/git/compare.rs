@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 
-use git2::{Oid, Repository};
+use git2::Repository;
 
 use super::repo::Repo;
-use super::{describe, open, url};
+use super::{describe, find, open, url};
 
 /// What was found, from worst to best.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,15 +83,15 @@ pub fn compare(recorded: &Repo, dir: &Path) -> Comparison {
     }
 }
 
-/// One remote in common, or the recorded commit: no two repositories have the same by chance. Where
-/// neither side has a remote nor the record a commit, nothing speaks against it.
+/// One remote in common, or a commit: no two repositories have the same by chance. Where neither
+/// side has a remote nor the record a commit, nothing speaks against it.
 fn is_same(recorded: &Repo, here: &Repo, repository: &Repository) -> bool {
     let known: HashSet<String> = recorded.remotes.iter().map(|remote| url::identity(&remote.url)).collect();
     if here.remotes.iter().any(|remote| known.contains(&url::identity(&remote.url))) {
         return true;
     }
-    match recorded.commit.as_deref() {
-        Some(commit) => Oid::from_str(commit).is_ok_and(|id| repository.find_commit(id).is_ok()),
+    match recorded.commit {
+        Some(_) => find::has_history(recorded, repository),
         None => known.is_empty() && here.remotes.is_empty(),
     }
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use git2::{BranchType, ErrorCode, Repository};
 
+use super::bundle::history;
 use super::open::{self, unreadable};
 use super::repo::{Remote, Repo};
 use super::{changes, url};
@@ -46,6 +47,7 @@ pub(super) fn state(repository: &Repository) -> Result<Repo, git2::Error> {
         Err(error) if error.code() == ErrorCode::NotFound && is_unborn(repository) => {}
         Err(error) => return Err(error),
     }
+    repo.root_commit = history::root(repository)?.map(|id| id.to_string());
     follow_upstream(repository, &mut repo)?;
     let changes = changes::count(repository)?;
     (repo.modified, repo.untracked) = (changes.modified, changes.untracked);

@@ -41,16 +41,19 @@ pub struct Repo {
 ///
 /// The bundle has these references: `refs/heads/<branch>` (or `HEAD` when detached) at
 /// [`Repo::commit`] when there are commits to carry, and `refs/holdall/<session id>` at
-/// [`Carried::work`] for each session of the repository when there is uncommitted work.
+/// [`Carried::work`] for each session of the repository when there is uncommitted work (with another
+/// name below `refs/holdall/` where git takes no such name). Where there are neither commits nor
+/// work, there is no bundle.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Carried {
-    /// Commits that the bundle builds on and does not hold; empty: it holds the whole history.
+    /// Commits that the bundle builds on and does not hold; empty: it builds on none.
     pub needs: Vec<String>,
-    /// How many commits it holds, without those that hold uncommitted work.
+    /// How many commits of the branch it holds.
     pub commits: u64,
     /// The uncommitted work as a commit: its tree is the working directory (tracked and untracked
     /// files), its first parent [`Repo::commit`], and its second parent, where something was staged, a
-    /// commit with the tree of the index. `None` when nothing was uncommitted.
+    /// commit with the tree of the index. In a repository without commits the index, if something is
+    /// in it, is its only parent. `None` when nothing was uncommitted.
     pub work: Option<String>,
     /// What of the uncommitted work could not be carried, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

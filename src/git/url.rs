@@ -1,5 +1,7 @@
 //! Addresses of repositories: taken apart, without their credentials, compared.
 
+use std::path::Path;
+
 /// The address without password, token or query.
 ///
 /// Over HTTP the whole user part goes, because a token may stand there; over SSH the user stays,
@@ -34,6 +36,42 @@ pub fn runs_command(url: &str) -> bool {
         || split_helper(url).is_some_and(|(helper, rest)| {
             helper.eq_ignore_ascii_case("ext") || helper.eq_ignore_ascii_case("fd") || runs_command(rest)
         })
+}
+
+/// Whether an address is a place on this machine, or on what it has mounted: a path, or `file://`.
+pub fn is_local(url: &str) -> bool {
+    match split_scheme(url) {
+        Some((scheme, _)) => scheme.eq_ignore_ascii_case("file"),
+        None => split_helper(url).is_none() && split_scp(url).is_none(),
+    }
+}
+
+/// Schemes that git itself knows; any other would start a program `git-remote-…`.
+const SCHEMES: [&str; 7] = ["https", "http", "ssh", "git", "git+ssh", "ssh+git", "file"];
+
+/// Why git must not be given an address to clone from; `None` when it may.
+pub fn refusal(url: &str) -> Option<&'static str> {
+    let odd_host = |rest: &str| split_user(rest).1.starts_with('-') || rest.starts_with('-');
+    if url.is_empty() || url.chars().any(char::is_control) || url.starts_with(char::is_whitespace) {
+        return Some("it is no address");
+    }
+    if url.starts_with('-') || runs_command(url) {
+        return Some("it would run a command");
+    }
+    if url.contains("::") && split_helper(url).is_some() {
+        return Some("it needs a helper program of its own");
+    }
+    match split_scheme(url) {
+        Some((scheme, rest)) if SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()) => {
+            odd_host(rest).then_some("its host would be taken for an option")
+        }
+        Some(_) => Some("git does not know its form by itself"),
+        None => match split_scp(url) {
+            Some((host, _)) => odd_host(host).then_some("its host would be taken for an option"),
+            None if Path::new(url).is_absolute() => None,
+            None => Some("it is a path of the machine that it comes from"),
+        },
+    }
 }
 
 /// What two addresses of one repository have in common: host and path, without scheme, user, port
@@ -182,6 +220,56 @@ mod tests {
         }
     }
 
+    #[test]
+    fn places_on_this_machine_are_known() {
+        for url in ["/srv/a.git", "../a", "a", "file:///srv/a", "FILE:///a", "C:\\a", "C:/a", "~/a"] {
+            assert!(is_local(url), "{url}");
+        }
+        for url in ["https://h/a", "git@h:a", "h:a", "ssh://h/a", "codecommit::eu://r", "git://h/a"] {
+            assert!(!is_local(url), "{url}");
+        }
+    }
+
+    #[test]
+    fn git_clones_from_addresses_only() {
+        for url in [
+            "https://h/a.git",
+            "HTTPS://h:8443/a",
+            "ssh://git@h:22/a",
+            "git@h:a/b.git",
+            "h:a",
+            "git://h/a",
+            "file:///srv/a b",
+            "/srv/git/a.git",
+            "https://[::1]/a",
+        ] {
+            assert_eq!(refusal(url), None, "{url}");
+        }
+        for url in [
+            "",
+            "ext::sh -c id",
+            " ext::sh -c id",
+            "fd::3",
+            "-u",
+            "--upload-pack=id",
+            "https://h/a\n",
+            "https://h/a\u{1b}[31m",
+            "https://h/\0",
+            "codecommit::eu://r",
+            "gcrypt::https://h/a",
+            "s3://bucket/a",
+            "ssh://-oProxyCommand=id/a",
+            "ssh://git@-oProxyCommand=id/a",
+            "-oProxyCommand=id:a",
+            "git@-oProxyCommand=id:a",
+            "../a",
+            "a.git",
+            "~/a",
+        ] {
+            assert!(refusal(url).is_some(), "{url}");
+        }
+    }
+
     proptest! {
         #[test]
         fn a_password_never_stays(
@@ -200,6 +288,7 @@ mod tests {
         fn anything_is_taken_apart_without_a_panic(url in ".{0,40}") {
             identity(&url);
             runs_command(&url);
+            refusal(&url);
             strip_credentials(&url);
         }
     }

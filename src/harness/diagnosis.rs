@@ -5,12 +5,16 @@
 
 use std::path::PathBuf;
 
+use chrono::TimeDelta;
 use serde::Serialize;
 
 use super::{Found, OutLine};
 use crate::env::Env;
 use crate::model::rows::{Row, Scope};
 use crate::model::{Head, Time};
+
+/// What will happen within this time is worth a warning.
+pub const SOON: TimeDelta = TimeDelta::days(7);
 
 /// How bad a finding is, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -127,8 +131,12 @@ impl Finding {
 pub enum Repair {
     /// These changes.
     Changes(Vec<Mend>),
-    /// The session is brought in again where it is: what an import of it would write.
-    Again,
+    /// The session is brought in again, from where it lies to where it belongs: what an import of it
+    /// would write.
+    Again {
+        /// What is there goes; else it stays, as the remains of an earlier layout.
+        replaces: bool,
+    },
     /// The sessions of this directory follow to another one.
     Move {
         /// Where it was.
@@ -156,6 +164,11 @@ pub enum Mend {
         from: PathBuf,
         /// What it is called then.
         to: PathBuf,
+    },
+    /// A file goes.
+    Remove {
+        /// The file.
+        path: PathBuf,
     },
     /// A line in a file that sessions share.
     Line(OutLine),

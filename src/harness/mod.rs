@@ -95,6 +95,16 @@ pub struct NativeSession {
 pub struct WriteOptions {
     /// The model to record instead of the source's.
     pub model: Option<String>,
+    /// Directories that are not there and will be, with all that belongs below them, before anything
+    /// is written: repositories that a dry run does not clone.
+    pub coming: Vec<PathBuf>,
+}
+
+impl WriteOptions {
+    /// Whether a directory is not there only because this is a dry run.
+    pub fn is_coming(&self, dir: &Path) -> bool {
+        self.coming.iter().any(|coming| dir.starts_with(coming))
+    }
 }
 
 /// Where a session goes.
@@ -194,6 +204,8 @@ pub struct OutIndex {
     pub database: PathBuf,
     /// The rows, of which at least one is there.
     pub scope: Vec<Scope>,
+    /// Rows that they need and share with others.
+    pub shared: Vec<SharedRow>,
 }
 
 /// A file of a project, not of one of its sessions, that follows when the project moves.

@@ -1,14 +1,17 @@
 //! `export`: packs sessions into an archive.
 
-use std::collections::BTreeMap;
+mod repos;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use repos::Repos;
+
 use super::select::{self, Selected};
 use crate::archive::manifest::{Repo, SourceMachine};
-use crate::archive::{self, RepoInput, SessionInput, WriteOptions, Written};
+use crate::archive::{self, SessionInput, WriteOptions, Written};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::git;
@@ -29,14 +32,29 @@ pub struct Options {
     pub output: Option<PathBuf>,
     /// Overwrite an existing file.
     pub force: bool,
-    /// Record what is known of the repositories.
-    pub git: bool,
+    /// What of the repositories.
+    pub git: Git,
+    /// Most bytes of uncommitted work of one repository.
+    pub max_work: u64,
     /// Pack sub-agent sessions too.
     pub subagents: bool,
     /// Compression, 1 to 9.
     pub level: u32,
     /// The instant to record; `None`: none, so that the same sessions give the same bytes.
     pub created: Option<Time>,
+}
+
+/// What of the repositories is packed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Git {
+    /// Nothing.
+    None,
+    /// What is known of them.
+    Meta,
+    /// Also, as a git bundle, the commits that no remote has, and the uncommitted work.
+    Bundle,
+    /// Also, as a git bundle, the whole history of the branch, and the uncommitted work.
+    Full,
 }
 
 /// What `export --json` prints.
@@ -115,7 +133,10 @@ fn pack(
     let inputs: Vec<SessionInput<'_>> = sessions
         .iter()
         .map(|session| {
-            let repo = if options.git { repos.of(session.head.cwd.as_deref(), &mut warnings) } else { None };
+            let repo = match options.git {
+                Git::None => None,
+                _ => repos.of(&session.head, &mut warnings),
+            };
             SessionInput { head: shareable(&session.head), repo, payload: &*session.payload, continues: None }
         })
         .collect();
@@ -127,7 +148,8 @@ fn pack(
             home: env.home().to_string_lossy().into_owned(),
         },
     };
-    let places: Vec<RepoInput<'_>> = repos.list.iter().cloned().map(RepoInput::from).collect();
+    repos.bundle(options, progress, &mut warnings)?;
+    let places = repos.inputs();
     let mut written = None;
     let mut render = |out: &mut (dyn Write + Send)| {
         written = Some(archive::write(&mut Watched::new(out), &inputs, &places, &settings, progress)?);
@@ -224,38 +246,5 @@ impl Payload for WithoutSubagents {
 
     fn open(&self, index: usize) -> Result<Box<dyn ReadSeek + '_>> {
         self.inner.open(self.places.get(index).copied().unwrap_or(usize::MAX))
-    }
-}
-
-/// The repositories of the sessions, each described once.
-#[derive(Default)]
-struct Repos {
-    list: Vec<Repo>,
-    by_cwd: BTreeMap<String, Option<usize>>,
-}
-
-impl Repos {
-    fn of(&mut self, cwd: Option<&str>, warnings: &mut Vec<String>) -> Option<usize> {
-        let cwd = cwd?;
-        if let Some(known) = self.by_cwd.get(cwd) {
-            return *known;
-        }
-        let place = match git::describe(Path::new(cwd)) {
-            Ok(repo) => repo.map(|repo| self.place(repo)),
-            Err(error) => {
-                warnings.push(format!("nothing is recorded of the repository at {cwd}: {error}"));
-                None
-            }
-        };
-        self.by_cwd.insert(cwd.to_owned(), place);
-        place
-    }
-
-    fn place(&mut self, repo: Repo) -> usize {
-        if let Some(place) = self.list.iter().position(|known| known.root == repo.root) {
-            return place;
-        }
-        self.list.push(repo);
-        self.list.len() - 1
     }
 }

@@ -77,7 +77,7 @@ fn look(env: &Env, harness: &dyn Harness) -> Row {
 
 /// What the program says of itself. Some make all their directories before they say it (opencode
 /// 1.18, Kilo 7.7), so it gets others to make them in; what starts the program may need the real ones.
-fn version(env: &Env, program: &Path) -> Option<String> {
+pub(super) fn version(env: &Env, program: &Path) -> Option<String> {
     let ask = |env: &Env| {
         let output = program::run(env, program, &["--version"], env.home(), "", VERSION_LIMIT).ok()?;
         version_in(&output.stdout)

@@ -1,5 +1,6 @@
 //! `inspect` and `verify`: look into an archive.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::Path;
 
@@ -95,7 +96,20 @@ fn check_all(archive: Archive, file: &Path, progress: &dyn Progress) -> Result<V
 /// # Errors
 /// [`Kind::Archive`], naming the first problems.
 pub fn check(archive: &Archive, sessions: Option<&[usize]>, progress: &dyn Progress) -> Result<()> {
-    let problems = archive.verify(sessions, progress)?;
+    refuse(&archive.verify(sessions, progress)?)
+}
+
+/// Refuses an archive in which the git bundle of one of these sessions' repositories is damaged.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_bundles(archive: &Archive, sessions: &[usize], progress: &dyn Progress) -> Result<()> {
+    let all = &archive.manifest().sessions;
+    let repos: BTreeSet<usize> = sessions.iter().filter_map(|&session| all.get(session)?.repo).collect();
+    repos.into_iter().try_for_each(|repo| refuse(&archive.verify_bundle(repo, progress)?))
+}
+
+fn refuse(problems: &[Problem]) -> Result<()> {
     let Some(first) = problems.first() else { return Ok(()) };
     let mut error = Error::archive(format!("{}: {}", first.entry, first.problem))
         .hint("nothing was imported; get the file again from where it was exported");

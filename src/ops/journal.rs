@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::harness::{self, Found};
-use crate::txn::{self, Import, ImportState, Recovered, UndoReport};
+use crate::txn::{self, Import, ImportState, Left, Recovered, UndoReport};
 
 /// What `imports --json` prints.
 #[derive(Serialize)]
@@ -41,6 +41,19 @@ pub fn undo(env: &Env, import_id: Option<&str>, force: bool) -> Result<UndoRepor
         refuse_open(env, import)?;
     }
     txn::undo(&env.state_dir(), import_id, force)
+}
+
+/// What of an import its undo leaves where it is.
+///
+/// # Errors
+/// When a journal cannot be read.
+pub fn left(env: &Env, import_id: &str) -> Result<Vec<Left>> {
+    let imports = txn::imports(&env.state_dir())?;
+    Ok(imports
+        .into_iter()
+        .find(|import| import.id == import_id)
+        .map(|import| import.left)
+        .unwrap_or_default())
 }
 
 /// Refuses when a running program has one of the import's sessions open: it would go on writing

@@ -8,9 +8,11 @@
 //! - [`backup`]: all sessions into a directory, only what is new each time
 //! - [`moving`]: let sessions follow a project folder
 //! - [`journal`]: past imports, and taking one back
+//! - [`doctor`]: what is wrong, and repairing it
 //! - [`harnesses`]: what is supported and what is here
 
 pub mod backup;
+pub mod doctor;
 pub mod export;
 pub mod harnesses;
 pub mod import;

@@ -141,12 +141,15 @@ pub(super) fn make_dir(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether there is anything in a directory that is not ours. A directory that is not there or
-/// cannot be read holds nothing.
+/// Whether there is any file in a directory, or in one below it, that is not ours. A directory that is
+/// not there or cannot be read holds nothing.
 pub(super) fn holds_something(dir: &Path) -> bool {
-    let ours = |name: &std::ffi::OsStr| name.as_encoded_bytes().starts_with(OUR_NAMES.as_bytes());
-    dir.read_dir()
-        .is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(|entry| !ours(&entry.file_name()))))
+    let counts = |entry: std::fs::DirEntry| {
+        let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let is_ours = entry.file_name().as_encoded_bytes().starts_with(OUR_NAMES.as_bytes());
+        if is_dir { holds_something(&entry.path()) } else { !is_ours }
+    };
+    dir.read_dir().is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(counts)))
 }
 
 /// The directories above `path` that do not exist, the uppermost first.

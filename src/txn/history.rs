@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::disk;
 use super::journal::{self, Change, ImportDir, Journal, Moved, Purpose, Session, Shared, State};
+use super::left::{self, Left};
 use crate::error::{IoContext, Result};
 use crate::model::{Time, time};
 
@@ -31,6 +32,9 @@ pub struct Import {
     pub backup_dir: Option<PathBuf>,
     /// When it was taken back.
     pub undone_at: Option<Time>,
+    /// Repositories and work in them that it brought, which an undo leaves where they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<Left>,
 }
 
 /// How an import stands.
@@ -107,6 +111,7 @@ fn import(dir: &ImportDir, journal: Journal) -> Result<Import> {
         state,
         backup_dir: Some(dir.backups()).filter(|dir| dir.exists()),
         undone_at,
+        left: left::read(dir),
         sessions: journal.sessions.into_iter().map(|session| describe(session, &journal.shared)).collect(),
     })
 }

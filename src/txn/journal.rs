@@ -252,6 +252,13 @@ pub(super) fn beside(path: &Path, id: &str, number: usize, end: &str) -> PathBuf
     path.with_file_name(format!("{}{id}-{number}.{end}", disk::OUR_NAMES))
 }
 
+/// The import whose temporary file has this name; `None`: it is none of ours.
+pub fn owner_of(name: &str) -> Option<&str> {
+    let (id, end) = name.strip_prefix(disk::OUR_NAMES)?.rsplit_once('-')?;
+    let (number, _) = end.split_once('.')?;
+    (valid_id(id) && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(id)
+}
+
 /// The directory of one import.
 #[derive(Debug, Clone)]
 pub(super) struct ImportDir {

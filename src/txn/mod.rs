@@ -15,6 +15,7 @@
 //! - `recover`: what an interrupted run left
 //! - `undo`: takes an import back
 //! - `history`: what was imported
+//! - `left`: what an undo leaves where it is
 //! - `export`: one file that appears whole or not at all
 //! - `claim`: a directory that one run at a time puts archives into
 //! - [`scratch`]: files that nobody relies on
@@ -29,6 +30,7 @@ mod export;
 mod folder;
 mod history;
 mod journal;
+mod left;
 mod lines;
 mod lock;
 pub mod plan;
@@ -44,6 +46,8 @@ pub use claim::Claim;
 pub use commit::{Committed, Outcome};
 pub use export::export_file;
 pub use history::{Import, ImportState, ImportedAction, ImportedSession, backup_dir, imports};
+pub use journal::owner_of;
+pub use left::{Left, remember_left};
 pub use plan::{Action, Moved, SessionPlan};
 pub use recover::{Recovered, Recovery, recover, recover_if_free};
 pub use stage::{Meta, Staged, Transaction};

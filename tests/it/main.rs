@@ -15,5 +15,7 @@ mod odd;
 mod opencode;
 mod places;
 mod real;
+mod relocated;
+mod repos;
 #[path = "../support/mod.rs"]
 mod support;

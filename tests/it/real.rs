@@ -115,7 +115,7 @@ fn carry(source: &str, target: &str) {
 }
 
 /// Asks the target's own picker for all of them.
-fn check_listed(journeys: &mut [Journey], agent: &Agent<'_>, there: &Machine, target: &str) {
+pub fn check_listed(journeys: &mut [Journey], agent: &Agent<'_>, there: &Machine, target: &str) {
     let listed = agent.listed().map(|listed| listed.unwrap_or_else(|| on_screen(journeys, there)));
     for journey in journeys.iter_mut().filter(|journey| !journey.id.is_empty()) {
         match &listed {
@@ -127,7 +127,7 @@ fn check_listed(journeys: &mut [Journey], agent: &Agent<'_>, there: &Machine, ta
 
 /// Ids of the sessions that Claude Code's picker shows. It shows titles: one counts only for the one
 /// session that may have it.
-fn on_screen(journeys: &[Journey], there: &Machine) -> Vec<String> {
+pub fn on_screen(journeys: &[Journey], there: &Machine) -> Vec<String> {
     let own = |journey: &Journey| -> Vec<String> {
         let others = journeys.iter().filter(|other| other.id != journey.id);
         let taken: Vec<&String> = others.flat_map(|other| &other.titles).collect();

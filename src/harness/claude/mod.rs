@@ -1,14 +1,15 @@
 //! Claude Code.
 //!
 //! Finding: [`locate`] knows where sessions are, [`head`] what a list shows of one, [`open`] what
-//! belongs to one, and [`live`] whether a program has it open.
+//! belongs to one, [`live`] whether a program has it open, and [`doctor`] what is wrong.
 //!
 //! Reading: [`index`] passes over a transcript once, [`leaf`] and [`tree`] say what of it is live
 //! and in which order, and [`read`] reads it row by row through a [`window`]; [`speak`] makes events
 //! of a message, with [`text`] telling the user's words from the program's. [`native`] has the
 //! records and [`loose`] the way they are parsed.
 //!
-//! Placing: [`place`] says which file goes where, [`relocate`] rewrites the paths in it.
+//! Placing: [`place`] says which file goes where, [`relocate`] rewrites the paths in it, [`moved`] what
+//! follows a directory that moves.
 //!
 //! Writing: [`write`](mod@write) puts events in the order that the API wants, [`render`] their
 //! content in the form that it takes, [`rows`] the rows in a chain. [`tools`] has the tool table.
@@ -18,15 +19,20 @@ use std::path::{Path, PathBuf};
 
 use crate::env::Env;
 use crate::error::Result;
-use crate::harness::{Found, Harness, Info, Layout, NativeSession, Resume, Target, TranscriptWriter};
+use crate::harness::diagnosis::{Checkup, Code, Finding, Part, Remark};
+use crate::harness::{
+    Companion, Found, Harness, Info, Layout, NativeSession, Resume, Target, TranscriptWriter,
+};
 use crate::model::{Agent, FileMeta, Head, Notes, Payload, ReadSeek, Sink, View};
 
+pub mod doctor;
 pub mod head;
 pub mod index;
 pub mod leaf;
 pub mod live;
 pub mod locate;
 pub mod loose;
+pub mod moved;
 pub mod native;
 pub mod open;
 pub mod place;
@@ -99,6 +105,14 @@ impl Harness for Claude {
         place::native(target, files)
     }
 
+    fn place_moved(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
+        moved::place(target, files)
+    }
+
+    fn companions(&self, target: &Target<'_>) -> Result<Vec<Companion>> {
+        moved::companions(target)
+    }
+
     fn relocate(
         &self,
         target: &Target<'_>,
@@ -129,5 +143,21 @@ impl Harness for Claude {
     fn resume(&self, id: &str, cwd: &Path) -> Resume {
         let argv = ["claude", "--resume", id].map(str::to_owned).to_vec();
         Resume { argv, cwd: cwd.to_owned() }
+    }
+
+    fn codes(&self) -> &'static [Code] {
+        &doctor::CODES
+    }
+
+    fn diagnose(&self, checkup: &Checkup<'_>, report: &mut dyn FnMut(Finding)) -> Result<()> {
+        doctor::diagnose(checkup, report)
+    }
+
+    fn parts(&self, checkup: &Checkup<'_>) -> Result<Vec<Part>> {
+        doctor::parts(checkup)
+    }
+
+    fn remark(&self, _part: &Part, line: &[u8]) -> Remark {
+        doctor::remark(line)
     }
 }

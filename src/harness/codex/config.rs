@@ -4,12 +4,27 @@
 //! longer configured" otherwise), so a thread from another machine may have to name another one.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::Table;
 
+use crate::env::Env;
+
 /// Providers that Codex 0.169 has without configuration.
 const BUILT_IN: [&str; 5] = ["openai", "ollama", "lmstudio", "amazon-bedrock", "amazon-bedrock-runtime"];
+
+/// The directory of the databases, and what names it; `None`: it is the data directory.
+pub fn index_dir(env: &Env, home: &Path) -> (PathBuf, Option<&'static str>) {
+    const VARIABLE: &str = "CODEX_SQLITE_HOME";
+    const SETTING: &str = "sqlite_home";
+    let config: Table =
+        std::fs::read_to_string(home.join("config.toml")).unwrap_or_default().parse().unwrap_or_default();
+    match (config.get(SETTING).and_then(|value| value.as_str()), env.var(VARIABLE)) {
+        (Some(dir), _) => (home.join(dir), Some(SETTING)),
+        (None, Some(dir)) => (env.cwd().join(dir), Some(VARIABLE)),
+        (None, None) => (home.to_owned(), None),
+    }
+}
 
 /// The model providers of this machine.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,14 +7,15 @@
 //! lines more, [`open`] gathers what belongs to one ([`segments`] that continue each other,
 //! [`agents`], the [`index`] of names), [`read`] and [`items`] make events of its records
 //! ([`record`], [`native`]), after a [`survey`], with [`filter`], [`calls`] and [`status`].
-//! Writing: [`place`] says where, [`relocate`] moves a rollout, [`write`] makes one from events
+//! Writing: [`place`] says where, [`relocate`] moves a rollout and [`moved`] its rows in the index, [`write`] makes one from events
 //! ([`emit`], [`names`], [`wording`], [`tools`]), with the [`config`] of this machine.
-//! [`live`] and [`confirm`] ask about running and installed programs.
+//! [`live`] and [`confirm`] ask about running and installed programs, [`doctor`] what is wrong.
 
 mod agents;
 mod calls;
 mod config;
 mod confirm;
+mod doctor;
 mod emit;
 mod filter;
 mod head;
@@ -23,6 +24,7 @@ mod items;
 mod live;
 mod locate;
 mod meta;
+mod moved;
 mod names;
 mod native;
 mod open;
@@ -44,8 +46,10 @@ mod tests;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::diagnosis::{Checkup, Code, Finding, Part};
 use super::{
-    Confirmation, Found, Harness, Info, Layout, NativeSession, Placed, Resume, Target, TranscriptWriter,
+    Confirmation, Found, Harness, Info, Layout, NativeSession, OutIndex, Placed, Resume, Target,
+    TranscriptWriter,
 };
 use crate::env::Env;
 use crate::error::Result;
@@ -118,6 +122,14 @@ impl Harness for Codex {
         place::native(target, files)
     }
 
+    fn place_moved(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
+        moved::place(target, files)
+    }
+
+    fn reindex(&self, target: &Target<'_>, index: &OutIndex, out: &mut dyn Write) -> Result<()> {
+        moved::reindex(target, index, out)
+    }
+
     fn relocate(
         &self,
         target: &Target<'_>,
@@ -152,5 +164,17 @@ impl Harness for Codex {
     fn confirm(&self, env: &Env, placed: &[Placed<'_>]) -> Result<Confirmation> {
         let ids: Vec<String> = placed.iter().map(|one| one.id.to_owned()).collect();
         confirm::confirm(env, &ids)
+    }
+
+    fn codes(&self) -> &'static [Code] {
+        &doctor::CODES
+    }
+
+    fn diagnose(&self, checkup: &Checkup<'_>, report: &mut dyn FnMut(Finding)) -> Result<()> {
+        doctor::diagnose(checkup, report)
+    }
+
+    fn parts(&self, checkup: &Checkup<'_>) -> Result<Vec<Part>> {
+        doctor::parts(checkup)
     }
 }

@@ -124,7 +124,8 @@ fn native_path(target: &Target<'_>, file: &FileMeta, id: &str) -> String {
     }
 }
 
-fn dated_path(time: Time, id: &str) -> String {
+/// Where Codex puts a thread that began at `time`, below the data directory.
+pub fn dated_path(time: Time, id: &str) -> String {
     format!("{}/{}-{id}.jsonl", locate::SESSIONS, time.format("%Y/%m/%d/rollout-%Y-%m-%dT%H-%M-%S"))
 }
 

@@ -144,6 +144,8 @@ struct Fields<'a> {
     #[serde(borrow, default)]
     model_provider: Option<&'a RawValue>,
     #[serde(borrow, default)]
+    model_provider_id: Option<&'a RawValue>,
+    #[serde(borrow, default)]
     thread_settings: Option<&'a RawValue>,
 }
 
@@ -191,14 +193,20 @@ impl<'t> Mover<'t> {
             && let Ok(settings) = serde_json::from_str::<Fields<'a>>(settings.get())
         {
             self.paths(line, &settings, splices);
+            // Codex 0.169 takes this for the provider of the thread, before that of the first record.
+            self.provider(line, settings.model_provider_id, splices);
         }
-        if let Some(provider) = fields.model_provider {
-            splices.map_string(line, provider, |name| {
-                (!self.providers.has(name)).then(|| self.providers.effective.clone())
-            });
-        }
+        self.provider(line, fields.model_provider, splices);
         if self.is_copy() {
             self.ids(line, &fields, splices);
+        }
+    }
+
+    fn provider(&self, line: &[u8], value: Option<&RawValue>, splices: &mut Splices) {
+        if let Some(value) = value {
+            splices.map_string(line, value, |name| {
+                (!self.providers.has(name)).then(|| self.providers.effective.clone())
+            });
         }
     }
 

@@ -7,6 +7,7 @@
 //! - [`splice`]: replaces values inside a record, all other bytes untouched
 //! - [`files`]: payloads made of files on this machine
 //! - [`sqlite`]: databases of other programs, read in one consistent state
+//! - [`reindex`]: their rows with some values changed
 //! - [`program`]: runs an installed harness, with a time limit
 
 pub mod arguments;
@@ -14,6 +15,7 @@ pub mod directory;
 pub mod files;
 pub mod jsonl;
 pub mod program;
+pub mod reindex;
 pub mod repair;
 pub mod splice;
 pub mod sqlite;

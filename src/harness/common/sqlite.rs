@@ -14,6 +14,7 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Params, Row};
 
 use crate::error::{Error, IoContext, Kind, Result};
+use crate::model::rows::{self, Cell};
 
 /// So long a reader waits for a program that holds the whole database.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -110,6 +111,39 @@ impl Snapshot {
         self.names("SELECT name FROM pragma_table_info(?1)", [table])
     }
 
+    /// The row of a table whose column `key` holds the text `value`, whole; `None`: there is none.
+    ///
+    /// # Errors
+    /// When the database is damaged, or has no such table.
+    pub fn row(&self, table: &'static str, key: &str, value: &str) -> Result<Option<rows::Row<'static>>> {
+        let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+        let sql = format!("SELECT * FROM {} WHERE {} = ?1", quoted(table), quoted(key));
+        let read = || {
+            let mut statement = self.connection.prepare(&sql)?;
+            let names: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+            let mut found = statement.query([value])?;
+            let Some(row) = found.next()? else { return Ok(None) };
+            let mut whole = rows::Row::new(table);
+            for (column, name) in names.into_iter().enumerate() {
+                whole.values.insert(name.into(), cell(row.get_ref(column)?));
+            }
+            Ok(Some(whole))
+        };
+        let row = read().map_err(|error| self.error(error))?;
+        self.check()?;
+        Ok(row)
+    }
+
+    /// What SQLite's own `quick_check` finds wrong; empty when nothing is. At most ten things.
+    ///
+    /// # Errors
+    /// When the database cannot be read at all.
+    pub fn damage(&self) -> Result<Vec<String>> {
+        let mut found = self.names("SELECT quick_check FROM pragma_quick_check(10)", [])?;
+        found.retain(|line| line != "ok");
+        Ok(found)
+    }
+
     fn names(&self, sql: &str, parameters: impl Params) -> Result<Vec<String>> {
         let read = || {
             let mut statement = self.connection.prepare(sql)?;
@@ -119,6 +153,19 @@ impl Snapshot {
         let names = read().map_err(|error| self.error(error))?;
         self.check()?;
         Ok(names)
+    }
+}
+
+fn cell(value: ValueRef<'_>) -> Cell<'static> {
+    match value {
+        ValueRef::Null => Cell::Null,
+        ValueRef::Integer(value) => Cell::Integer(value),
+        ValueRef::Real(value) => Cell::Real(value),
+        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Cell::Text(text.to_owned().into()),
+            Err(_) => Cell::Bytes(bytes.to_vec().into()),
+        },
+        ValueRef::Blob(bytes) => Cell::Blob(bytes.to_vec().into()),
     }
 }
 

@@ -8,7 +8,7 @@
 //! [`open`] gathers what belongs to one, [`index`] finds which messages of a file hold ([`record`],
 //! [`walk`]), [`read`] and [`speak`] make events of them ([`native`], [`mod@text`], [`calls`],
 //! [`tools`]); [`checkpoint`] knows files that the user names.
-//! Writing: [`place`] says where, [`relocate`] moves a session, [`write`] makes one from events
+//! Writing: [`place`] says where, [`relocate`] moves a session, [`moved`] what is kept beside it, [`write`] makes one from events
 //! ([`turn`], [`emit`]). [`live`] asks about running programs.
 
 mod calls;
@@ -18,6 +18,7 @@ mod head;
 mod index;
 mod live;
 mod locate;
+mod moved;
 mod native;
 mod open;
 mod place;
@@ -39,7 +40,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::{
-    Found, Harness, Info, Layout, NativeSession, OutFile, OutSource, Resume, Target, TranscriptWriter,
+    Companion, Found, Harness, Info, Layout, NativeSession, OutFile, OutSource, Resume, Target,
+    TranscriptWriter,
 };
 use crate::env::Env;
 use crate::error::Result;
@@ -103,6 +105,10 @@ impl Harness for Gemini {
 
     fn place_native(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
         place::native(target, files)
+    }
+
+    fn companions(&self, target: &Target<'_>) -> Result<Vec<Companion>> {
+        moved::companions(target)
     }
 
     fn relocate(

@@ -19,8 +19,8 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::{
-    Confirmation, Found, Harness, Info, Layout, NativeSession, OutFile, Placed, Resume, RowWriter, Target,
-    TranscriptWriter,
+    Confirmation, Found, Harness, Info, Layout, NativeSession, OutFile, OutIndex, Placed, Resume, RowWriter,
+    Target, TranscriptWriter,
 };
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
@@ -28,7 +28,7 @@ use crate::model::{Agent, FileMeta, Head, Notes, Payload, ReadSeek, Sink, View};
 use flavour::Flavour;
 use writing::rows::Rows;
 use writing::write::Writer;
-use writing::{confirm, ids, live, place, relocate, store};
+use writing::{confirm, ids, live, moved, place, relocate, store};
 
 /// One program of the family.
 pub struct Opencode(&'static Flavour);
@@ -88,6 +88,14 @@ impl Harness for Opencode {
 
     fn place_native(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
         place::native(self.0, target, files)
+    }
+
+    fn place_moved(&self, target: &Target<'_>, _files: &[FileMeta]) -> Result<Layout> {
+        moved::place(self.0, target)
+    }
+
+    fn reindex(&self, target: &Target<'_>, index: &OutIndex, out: &mut dyn Write) -> Result<()> {
+        moved::reindex(self.0, target, index, out)
     }
 
     fn relocate(

@@ -1,17 +1,19 @@
 //! Bringing sessions back: out of a backup directory, or out of one archive of it.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rayon::prelude::*;
 
 use super::joined::{self, Joined};
 use super::shelf::{self, Shelf};
+use crate::archive::series::Name;
 use crate::archive::{Archive, Problem};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Head, Payload};
 use crate::ops::import::Incoming;
-use crate::ops::import::incoming::{Session, choose_among};
+use crate::ops::import::incoming::{Repository, Session, choose_among};
 use crate::progress::Progress;
 
 /// Sessions of archives that lean on each other.
@@ -111,10 +113,31 @@ impl Restorable {
             _ => Ok(Incoming {
                 archive: Some(self.name.clone()),
                 home: machine.home.clone(),
+                repos: self.repos(),
                 sessions,
                 warnings: self.shelf.warnings.clone(),
             }),
         }
+    }
+
+    /// The repositories of the sessions, each as its newest archive has it.
+    fn repos(&self) -> Vec<Repository<'_>> {
+        let mut newest: BTreeMap<&str, (Option<Name>, Repository<'_>)> = BTreeMap::new();
+        for (place, link) in self.links.iter().enumerate() {
+            let volume = &self.shelf.volumes()[link.0];
+            let repos = &volume.archive.manifest().repos;
+            let Some(repo) = self.shelf.session(*link).repo.and_then(|repo| repos.get(repo)) else {
+                continue;
+            };
+            let name = volume.name;
+            let new = || (name, Repository { repo: Cow::Borrowed(repo), sessions: Vec::new(), bundle: None });
+            let (known, repository) = newest.entry(&repo.root).or_insert_with(new);
+            if *known < name {
+                (*known, repository.repo) = (name, Cow::Borrowed(repo));
+            }
+            repository.sessions.push(place);
+        }
+        newest.into_values().map(|(_, repository)| repository).collect()
     }
 }
 

@@ -24,14 +24,15 @@ use crate::txn::plan::{Action, SessionPlan};
 use crate::txn::{Meta, Outcome, Transaction};
 
 /// What one planned session does to the disk.
-struct Work {
-    actions: Vec<Action>,
+pub(in crate::ops) struct Work {
+    /// The actions, in order.
+    pub actions: Vec<Action>,
     /// For each action, where its content comes from.
-    contents: Vec<Content>,
+    pub contents: Vec<Content>,
 }
 
 /// Where the content of an action comes from.
-enum Content {
+pub(in crate::ops) enum Content {
     /// It has none.
     Nothing,
     /// These files of the layout.
@@ -65,7 +66,7 @@ pub fn run(
     mut warnings: Vec<String>,
     progress: &dyn Progress,
 ) -> Result<Report> {
-    warnings::about_places(env, &plans, &mut warnings);
+    warnings::about_places(env, options, &plans, &mut warnings);
     let work: Vec<Work> = plans.iter().map(work).collect();
     let total = plans.iter().filter(|plan| plan.acts()).map(|plan| meter::size(&*plan.session.payload)).sum();
     let doing = if options.moved.is_some() { "moving" } else { "importing" };
@@ -91,17 +92,20 @@ pub fn run(
         archive: incoming.archive.clone(),
         backup_dir,
         sessions,
+        repos: Vec::new(),
         warnings,
     })
 }
 
 impl Content {
-    fn is_nothing(&self) -> bool {
+    /// Whether it has none.
+    pub fn is_nothing(&self) -> bool {
         matches!(self, Self::Nothing)
     }
 }
 
-fn work(plan: &Planned<'_>) -> Work {
+/// What a planned session does to the disk.
+pub(in crate::ops) fn work(plan: &Planned<'_>) -> Work {
     let mut actions = Vec::new();
     let mut contents = Vec::new();
     if !plan.acts() {
@@ -132,8 +136,8 @@ fn work(plan: &Planned<'_>) -> Work {
         contents.push(Content::Files(places.collect()));
     }
     for (place, index) in plan.layout.index.iter().enumerate() {
-        let (path, scope) = (index.database.clone(), index.scope.clone());
-        actions.push(Action::Rows { path, scope, shared: Vec::new() });
+        let (path, scope, shared) = (index.database.clone(), index.scope.clone(), index.shared.clone());
+        actions.push(Action::Rows { path, scope, shared });
         contents.push(Content::Index(place));
     }
     for path in &plan.obsolete {
@@ -176,7 +180,7 @@ fn count(env: &Env, options: &Options, plan: &Planned<'_>, work: &Work, progress
 }
 
 /// Renders the content of one action.
-fn render_all(
+pub(in crate::ops) fn render_all(
     env: &Env,
     options: &Options,
     plan: &Planned<'_>,
@@ -354,7 +358,8 @@ fn change(action: &Action, bytes: u64) -> Change {
     Change { kind, path: action.path().to_owned(), bytes }
 }
 
-fn import_id(env: &Env) -> String {
+/// A name for an import that begins now.
+pub(in crate::ops) fn import_id(env: &Env) -> String {
     let random = uuid::Uuid::new_v4().simple().to_string();
     format!("{}-{}", env.now().format("%Y%m%dT%H%M%SZ"), &random[..4])
 }

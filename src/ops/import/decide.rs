@@ -8,7 +8,8 @@ use super::compare::{Relation, Verdict};
 use super::destination::{Destination, Rules};
 use super::here::Here;
 use super::incoming::{Incoming, Session};
-use super::{Options, judge, warnings};
+use super::repositories::Repositories;
+use super::{Options, judge};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::harness::{self, Found, Harness, Layout, Target};
@@ -139,23 +140,27 @@ impl<'a> Planned<'a> {
 /// Decides for every session.
 ///
 /// # Errors
-/// When the rules make no sense or a store cannot be read. Trouble with one session is its own
+/// When a store cannot be read. Trouble with one session is its own
 /// [`Decision::Fail`].
 pub fn plan<'a>(
     env: &Env,
     incoming: &'a Incoming<'a>,
     options: &Options,
+    rules: &Rules,
+    repositories: &Repositories<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Planned<'a>>> {
-    let rules = Rules::new(env, &incoming.home, &options.cwd_map, options.workspace_root.as_deref())?;
-    warnings::about_rules(incoming, &rules, options.workspace_root.as_deref(), warnings);
     let here = Here::look(env, incoming, options)?;
     let planned: Vec<(Planned<'a>, Vec<String>)> = incoming
         .sessions
         .par_iter()
-        .map(|session| {
+        .enumerate()
+        .map(|(place, session)| {
             let mut warnings = Vec::new();
-            let planned = plan_one(env, session, options, &rules, &here, &mut warnings)
+            let repository = repositories.of_session(place);
+            let destination =
+                |warnings: &mut Vec<String>| rules.destination(&session.head, repository, warnings);
+            let planned = plan_one(env, session, options, destination, &here, &mut warnings)
                 .unwrap_or_else(|error| Planned::failed(session, with_hints(&error)));
             (planned, warnings)
         })
@@ -188,7 +193,7 @@ fn plan_one<'a>(
     env: &Env,
     session: &'a Session<'a>,
     options: &Options,
-    rules: &Rules,
+    destination: impl FnOnce(&mut Vec<String>) -> Result<Destination>,
     here: &Here,
     warnings: &mut Vec<String>,
 ) -> Result<Planned<'a>> {
@@ -201,7 +206,7 @@ fn plan_one<'a>(
         return Ok(Planned::failed(session, message));
     };
     let to = options.to.unwrap_or(from);
-    let destination = rules.destination(head, session.repo.as_deref(), warnings)?;
+    let destination = destination(warnings)?;
     let mut planned = Planned {
         from: Some(from),
         to: Some(to),
@@ -263,7 +268,11 @@ fn id_there(from: &dyn Harness, to: &dyn Harness, head: &Head, copy: u32) -> Res
     Ok(to.id_from(ids::converted(from.info().id, &head.id, to.info().id, copy)))
 }
 
-fn place(env: &Env, options: &Options, planned: &mut Planned<'_>) -> Result<()> {
+/// Asks the target where the session's files go.
+///
+/// # Errors
+/// When it does not take them.
+pub(super) fn place(env: &Env, options: &Options, planned: &mut Planned<'_>) -> Result<()> {
     let (Some(from), Some(to)) = (planned.from, planned.to) else { return Ok(()) };
     let layout = {
         let Some(target) = planned.target(env, options) else { return Ok(()) };

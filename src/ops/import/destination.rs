@@ -1,7 +1,7 @@
 //! Which directory each session goes to.
 //!
-//! The user's rules come first, then `--workspace-root` for sessions of a repository, then the
-//! source home is taken for the home here. What remains stays as it is, if it can be a directory
+//! The user's rules come first, then the place of the repository for sessions of one, then the source
+//! home is taken for the home here. What remains stays as it is, if it can be a directory
 //! of this machine at all.
 
 use std::path::{Path, PathBuf};
@@ -74,14 +74,39 @@ impl Rules {
         self.user.iter().filter(|(old, new)| !fits(old, new)).collect()
     }
 
-    /// Where this session goes.
+    /// The directory of the user's choice for repositories, absolute.
+    pub fn workspace_root(&self) -> Option<&Path> {
+        self.workspace_root.as_deref()
+    }
+
+    /// Where one of the user's rules sends a path of the source.
+    pub fn by_user(&self, path: &str) -> Option<PathBuf> {
+        let mut paths = PathMap::none();
+        for (old, new) in &self.user {
+            paths.add(old, new).ok()?;
+        }
+        paths.map(path).and_then(|mapped| here(&mapped))
+    }
+
+    /// Where a path of the source is by the user's rules, or else by the two homes; `None` when it
+    /// cannot be a directory of this machine.
+    pub fn by_home(&self, path: &str) -> Option<PathBuf> {
+        let mut paths = PathMap::none();
+        if Flavour::of(&self.source_home).is_some() {
+            paths.add(&self.source_home, &self.home).ok()?;
+        }
+        self.by_user(path).or_else(|| here(paths.map(path).as_deref().unwrap_or(path)))
+    }
+
+    /// Where this session goes. `repository`: the root of its repository at the source, and where
+    /// that is on this machine.
     ///
     /// # Errors
     /// When its directory cannot be one of this machine (a Windows path on Unix, say).
     pub fn destination(
         &self,
         head: &Head,
-        repo: Option<&Repo>,
+        repository: Option<(&str, &Path)>,
         warnings: &mut Vec<String>,
     ) -> Result<Destination> {
         let mut paths = PathMap::none();
@@ -90,10 +115,8 @@ impl Rules {
         }
         let cwd = head.cwd.as_deref();
         let by_user = cwd.is_some_and(|cwd| paths.map(cwd).is_some());
-        if let (Some(root), Some(repo), false) = (&self.workspace_root, repo, by_user)
-            && let Some(name) = repository_name(repo)
-        {
-            paths.add(&repo.root, &text(&root.join(name))?)?;
+        if let (Some((root, target)), false) = (repository, by_user) {
+            paths.add(root, &text(target)?)?;
         }
         if Flavour::of(&self.source_home).is_some() && self.source_home != self.home {
             paths.add(&self.source_home, &self.home)?;
@@ -104,20 +127,26 @@ impl Rules {
             return Ok(Destination { cwd: PathBuf::from(&self.home), paths });
         };
         let mapped = paths.map(cwd).unwrap_or_else(|| cwd.to_owned());
-        if Flavour::of(&mapped) != Some(Flavour::here()) || mapped.contains(['\0', '\n', '\r']) {
-            return Err(Error::new(
+        match here(&mapped) {
+            Some(cwd) => Ok(Destination { cwd, paths }),
+            None => Err(Error::new(
                 Kind::Unsupported,
                 format!("{mapped:?} cannot be a directory on this machine"),
             )
-            .hint(format!("give it one with --cwd-map {cwd:?}=DIR")));
+            .hint(format!("give it one with --cwd-map {cwd:?}=DIR"))),
         }
-        Ok(Destination { cwd: PathBuf::from(mapped), paths })
     }
+}
+
+/// A path that can be a directory of this machine.
+fn here(path: &str) -> Option<PathBuf> {
+    let is_here = Flavour::of(path) == Some(Flavour::here()) && !path.contains(['\0', '\n', '\r']);
+    is_here.then(|| PathBuf::from(path))
 }
 
 /// The repository's name: the last component of its first remote's URL, else of its directory.
 /// `None` when that could not be a directory name.
-fn repository_name(repo: &Repo) -> Option<String> {
+pub fn repository_name(repo: &Repo) -> Option<String> {
     let remote = repo.remotes.iter().find(|remote| remote.name == "origin").or(repo.remotes.first());
     let from_url = remote.map(|remote| {
         let url = remote.url.trim_end_matches('/');
@@ -164,8 +193,9 @@ mod tests {
         Rules::new(&env, "/Users/old", &user, root.map(Path::new)).expect("absolute rules")
     }
 
-    fn go(rules: &Rules, cwd: &str, repo: Option<&Repo>) -> String {
-        let destination = rules.destination(&head(cwd), repo, &mut Vec::new()).expect("a directory");
+    fn go(rules: &Rules, cwd: &str, repository: Option<(&str, &str)>) -> String {
+        let repository = repository.map(|(root, target)| (root, Path::new(target)));
+        let destination = rules.destination(&head(cwd), repository, &mut Vec::new()).expect("a directory");
         destination.cwd.to_string_lossy().into_owned()
     }
 
@@ -176,18 +206,18 @@ mod tests {
         assert_eq!(go(&rules, "/Users/old/src/app", None), "/home/new/code/app");
         assert_eq!(go(&rules, "/srv/x", None), "/home/new/here/sub/../dir/x");
         assert_eq!(go(&rules, "/Users/older", None), "/Users/older");
+        assert_eq!(rules.by_home("/Users/old/doc"), Some("/home/new/doc".into()));
+        assert_eq!(rules.by_home("/Users/old/src/app"), Some("/home/new/code/app".into()));
+        assert_eq!(rules.by_user("/Users/old/doc"), None);
+        assert_eq!(rules.by_home(r"C:\x"), None);
     }
 
     #[test]
-    fn workspace_root_takes_repositories_only_and_rules_win() {
-        let repo = Repo {
-            root: "/Users/old/src/app".into(),
-            remotes: vec![Remote { name: "origin".into(), url: "git@host:team/name.git".into() }],
-            ..Repo::default()
-        };
+    fn the_directory_follows_its_repository_and_rules_win() {
         let rules = rules(&[("/Users/old/src/app/sub", "/elsewhere")], Some("/w"));
-        assert_eq!(go(&rules, "/Users/old/src/app/lib", Some(&repo)), "/w/name/lib");
-        assert_eq!(go(&rules, "/Users/old/src/app/sub/x", Some(&repo)), "/elsewhere/x");
+        let repository = Some(("/Users/old/src/app", "/w/name"));
+        assert_eq!(go(&rules, "/Users/old/src/app/lib", repository), "/w/name/lib");
+        assert_eq!(go(&rules, "/Users/old/src/app/sub/x", repository), "/elsewhere/x");
         assert_eq!(go(&rules, "/Users/old/plain", None), "/home/new/plain");
     }
 

@@ -1,14 +1,14 @@
 //! The sessions to bring, from an archive or from a store on this machine.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use crate::archive::Archive;
 use crate::archive::manifest::Repo;
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
-use crate::git;
+use crate::git::{self, Bundle};
 use crate::harness::NativeSession;
 use crate::model::{Head, Payload};
 use crate::ops::select::{self, Selected};
@@ -21,6 +21,8 @@ pub struct Incoming<'a> {
     pub home: String,
     /// The sessions.
     pub sessions: Vec<Session<'a>>,
+    /// Their repositories.
+    pub repos: Vec<Repository<'a>>,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
@@ -37,6 +39,25 @@ pub struct Session<'a> {
     pub refused: Option<String>,
 }
 
+/// A repository that sessions belong to.
+pub struct Repository<'a> {
+    /// As it was at the source.
+    pub repo: Cow<'a, Repo>,
+    /// The places of its sessions in [`Incoming::sessions`].
+    pub sessions: Vec<usize>,
+    /// Where its git bundle is.
+    pub bundle: Option<BundlePlace<'a>>,
+}
+
+/// The git bundle of an archive.
+#[derive(Clone, Copy)]
+pub struct BundlePlace<'a> {
+    /// The archive.
+    pub archive: &'a Archive,
+    /// The place of the repository in its manifest.
+    pub repo: usize,
+}
+
 impl<'a> Incoming<'a> {
     /// The sessions of an archive; `places` are their places in the manifest.
     ///
@@ -45,16 +66,25 @@ impl<'a> Incoming<'a> {
     pub fn from_archive(archive: &'a Archive, name: String, places: &[usize]) -> Result<Self> {
         let manifest = archive.manifest();
         let mut sessions = Vec::with_capacity(places.len());
+        let mut repos: BTreeMap<usize, Repository<'a>> = BTreeMap::new();
         for &place in places {
             let Some(session) = manifest.sessions.get(place) else { continue };
+            let repo = session.repo.and_then(|repo| Some((repo, manifest.repos.get(repo)?)));
+            if let Some((number, repo)) = repo {
+                let bundle = repo.carried.as_ref().map(|_| BundlePlace { archive, repo: number });
+                let known = repos.entry(number);
+                let new = || Repository { repo: Cow::Borrowed(repo), sessions: Vec::new(), bundle };
+                known.or_insert_with(new).sessions.push(sessions.len());
+            }
             sessions.push(Session {
                 head: Cow::Borrowed(&session.head),
-                repo: session.repo.and_then(|repo| manifest.repos.get(repo)).map(Cow::Borrowed),
+                repo: repo.map(|(_, repo)| Cow::Borrowed(repo)),
                 payload: Box::new(archive.session(place)?),
                 refused: None,
             });
         }
-        Ok(Self { archive: Some(name), home: manifest.source.home.clone(), sessions, warnings: Vec::new() })
+        let (repos, home) = (repos.into_values().collect(), manifest.source.home.clone());
+        Ok(Self { archive: Some(name), home, sessions, repos, warnings: Vec::new() })
     }
 
     /// Sessions of this machine. `repos`: look at the repositories of their directories too.
@@ -79,8 +109,29 @@ impl<'a> Incoming<'a> {
             };
             sessions.push(Session { head: Cow::Owned(head), repo, payload, refused: None });
         }
+        let mut repos: Vec<Repository<'a>> = Vec::new();
+        for (place, session) in sessions.iter().enumerate() {
+            let Some(repo) = &session.repo else { continue };
+            match repos.iter_mut().find(|known| known.repo.root == repo.root) {
+                Some(known) => known.sessions.push(place),
+                None => repos.push(Repository { repo: repo.clone(), sessions: vec![place], bundle: None }),
+            }
+        }
         let home = env.home().to_string_lossy().into_owned();
-        Ok(Self { archive: None, home, sessions, warnings })
+        Ok(Self { archive: None, home, sessions, repos, warnings })
+    }
+}
+
+impl BundlePlace<'_> {
+    /// The bundle, as git can read it.
+    ///
+    /// # Errors
+    /// When the archive does not hold it, or there is no room for a copy.
+    pub fn copy(&self) -> Result<Bundle> {
+        match self.archive.bundle(self.repo)? {
+            Some(mut bundle) => Bundle::copy(&mut bundle),
+            None => Err(Error::archive("the archive does not hold the git bundle that it declares")),
+        }
     }
 }
 

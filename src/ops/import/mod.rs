@@ -5,14 +5,17 @@
 //!
 //! - [`incoming`]: the sessions to bring, from an archive or from a store on this machine
 //! - [`destination`]: which directory each goes to
+//! - [`repositories`]: finds and clones the repositories of sessions, brings carried work back
 //! - [`render`]: the bytes of one file, converted or relocated; [`meter`]: how much of them was read
 //! - [`here`]: what is here already
 //! - [`compare`], [`mod@judge`]: how it relates to what comes, file by file and as a session
 //! - [`decide`]: the action for each session
+//! - [`again`]: a session of this machine, written anew
 //! - [`apply`]: carry the actions out, through [`crate::txn`]
 //! - [`mod@verify`]: whether the target can use what was imported
 //! - [`report`], [`warnings`]: what is told about it
 
+pub mod again;
 pub mod apply;
 pub mod compare;
 pub mod decide;
@@ -23,6 +26,7 @@ pub mod judge;
 pub mod meter;
 pub mod render;
 pub mod report;
+pub mod repositories;
 pub mod verify;
 pub mod warnings;
 
@@ -31,7 +35,9 @@ use crate::error::{Error, Kind, Result};
 use crate::harness::Harness;
 use crate::harness::WriteOptions;
 use crate::progress::Progress;
-use crate::txn::Moved;
+use crate::txn::{self, Moved};
+use destination::Rules;
+use repositories::Repositories;
 
 pub use decide::OnConflict;
 pub use incoming::Incoming;
@@ -44,8 +50,15 @@ pub struct Options {
     pub to: Option<&'static dyn Harness>,
     /// `OLD=NEW` prefix rules for directories, as the user gave them.
     pub cwd_map: Vec<(String, String)>,
-    /// A session of a repository goes to this directory's sub-directory of its name.
+    /// A session of a repository goes to the clone of it below this directory, or else to the
+    /// sub-directory of its name.
     pub workspace_root: Option<std::path::PathBuf>,
+    /// Clone repositories that are not here.
+    pub clone: bool,
+    /// Bring carried commits and uncommitted work back.
+    pub restore_work: bool,
+    /// git may ask the user for a password on the terminal.
+    pub may_ask: bool,
     /// What to do with sessions that are here already.
     pub on_conflict: OnConflict,
     /// Change nothing.
@@ -66,11 +79,31 @@ pub struct Options {
 /// When nothing could be done at all. What happened to each session is in the report.
 pub fn run(env: &Env, incoming: &Incoming<'_>, options: &Options, progress: &dyn Progress) -> Result<Report> {
     let mut warnings = incoming.warnings.clone();
-    let plans = decide::plan(env, incoming, options, &mut warnings)?;
-    if options.on_conflict == OnConflict::Fail {
+    let rules = Rules::new(env, &incoming.home, &options.cwd_map, options.workspace_root.as_deref())?;
+    warnings::about_rules(incoming, &rules, options.workspace_root.as_deref(), &mut warnings);
+    let mut repositories = Repositories::find(env, incoming, options, &rules, &mut warnings);
+    let fails = options.on_conflict == OnConflict::Fail;
+    if fails && options.clone {
+        // Nothing at all is imported on a conflict, so nothing is cloned for it.
+        refuse_conflicts(&decide::plan(env, incoming, options, &rules, &repositories, &mut Vec::new())?)?;
+    }
+    repositories.clone_missing(options, progress, &mut warnings)?;
+    let mut options = options.clone();
+    options.write.coming = repositories.coming();
+    let options = &options;
+    let plans = decide::plan(env, incoming, options, &rules, &repositories, &mut warnings)?;
+    if fails {
         refuse_conflicts(&plans)?;
     }
-    apply::run(env, incoming, options, plans, warnings, progress)
+    let mut report = apply::run(env, incoming, options, plans, warnings, progress)?;
+    let left = repositories.finish(options, progress, &mut report);
+    warnings::once(&mut report.warnings);
+    if let (Some(id), false) = (&report.import_id, left.is_empty())
+        && let Err(error) = txn::remember_left(&env.state_dir(), id, &left)
+    {
+        report.warnings.push(format!("`holdall undo` will not name what it leaves: {error}"));
+    }
+    Ok(report)
 }
 
 fn refuse_conflicts(plans: &[decide::Planned<'_>]) -> Result<()> {

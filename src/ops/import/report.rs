@@ -21,17 +21,22 @@ pub struct Report {
     pub backup_dir: Option<PathBuf>,
     /// The sessions, in the order of the archive.
     pub sessions: Vec<Row>,
+    /// The repositories of the sessions, each once.
+    pub repos: Vec<RepoRow>,
     /// What the user should know.
     pub warnings: Vec<String>,
 }
 
 impl Report {
-    /// Whether some session was left out for a conflict or could not be brought.
+    /// Whether some session was left out for a conflict or could not be brought, or some repository
+    /// or work that was asked for could not.
     pub fn is_partial(&self) -> bool {
-        self.sessions.iter().any(|row| match row.action {
-            "skip" => row.reason.as_deref() != Some("identical"),
-            action => action == "fail",
-        })
+        let failed = |row: &RepoRow| row.action == "failed" || row.work == "failed";
+        self.repos.iter().any(failed)
+            || self.sessions.iter().any(|row| match row.action {
+                "skip" => row.reason.as_deref() != Some("identical"),
+                action => action == "fail",
+            })
     }
 }
 
@@ -56,6 +61,33 @@ pub struct Row {
     /// `read-back` (it was read again from where it was put) or `no`. A dry run tells how the
     /// import would check.
     pub verified: &'static str,
+}
+
+/// One repository.
+#[derive(Debug, Clone, Serialize)]
+pub struct RepoRow {
+    /// Its root at the source.
+    pub root: String,
+    /// The address of the remote that it is cloned from, or would be.
+    pub remote: Option<String>,
+    /// Its root here; `None` when it cannot be a directory of this machine.
+    pub path: Option<PathBuf>,
+    /// `found` (it is here), `clone` (from its remote), `clone-bundle` (from what the archive
+    /// carries), `missing` (it is not here, and nobody asked to clone it) or `failed`.
+    pub action: &'static str,
+    /// The branch that is checked out; `None` when detached, and where there is no repository.
+    pub branch: Option<String>,
+    /// The commit that is checked out.
+    pub commit: Option<String>,
+    /// What becomes of unpushed commits and uncommitted work: `applied` (it is in the directory),
+    /// `branch` (on a branch of its own), `here` (it was here before, or the commits came with the
+    /// clone), `none` (there was nothing), `not-carried` (the archive does not have it), `not-asked`
+    /// (it was not asked for) or `failed`.
+    pub work: &'static str,
+    /// The branch with the work, for `branch`.
+    pub work_branch: Option<String>,
+    /// Why it is so, where that needs to be said.
+    pub reason: Option<String>,
 }
 
 /// A session at its source.

@@ -3,18 +3,17 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
+use super::Options;
 use super::decide::Planned;
 use super::destination::Rules;
 use super::incoming::Incoming;
 use crate::env::Env;
-use crate::git::{self, Comparison};
 
 /// How many directories are named in one warning.
 const NAMED: usize = 10;
 
-/// Harnesses that never ran here, directories that are missing, repositories that are not what they
-/// were.
-pub fn about_places(env: &Env, plans: &[Planned<'_>], warnings: &mut Vec<String>) {
+/// Harnesses that never ran here, directories that are missing.
+pub fn about_places(env: &Env, options: &Options, plans: &[Planned<'_>], warnings: &mut Vec<String>) {
     let mut seen = HashSet::new();
     let mut missing = Vec::new();
     for plan in plans.iter().filter(|plan| plan.acts()) {
@@ -37,13 +36,8 @@ pub fn about_places(env: &Env, plans: &[Planned<'_>], warnings: &mut Vec<String>
             continue;
         }
         let now = plan.still_at.as_deref().unwrap_or(cwd);
-        if !now.is_dir() {
+        if !now.is_dir() && !options.write.is_coming(cwd) {
             missing.push(cwd.clone());
-        } else if let Some(repo) = plan.session.repo.as_deref() {
-            match git::compare(repo, cwd) {
-                Comparison::Same => {}
-                other => warnings.push(format!("{}: {other}", cwd.display())),
-            }
         }
     }
     warnings.extend(about_missing(&missing));

@@ -20,7 +20,7 @@ pub struct Machine {
     pub home: Home,
     /// The project.
     pub cwd: PathBuf,
-    _dir: TempDir,
+    _dir: Arc<TempDir>,
 }
 
 impl Machine {
@@ -38,7 +38,14 @@ impl Machine {
         let home = Home::at(dir.path().join("home"));
         let cwd = home.dir().join(project);
         fs::create_dir_all(&cwd).expect("the home can be written");
-        Self { home, cwd, _dir: dir }
+        Self { home, cwd, _dir: Arc::new(dir) }
+    }
+
+    /// The same home with another project directory, which is made when it is missing.
+    pub fn at(&self, project: &str) -> Self {
+        let cwd = self.home.dir().join(project);
+        fs::create_dir_all(&cwd).expect("the home can be written");
+        Self { home: self.home.clone(), cwd, _dir: Arc::clone(&self._dir) }
     }
 }
 

@@ -332,7 +332,7 @@ fn a_session_without_a_prompt_is_listed_all_the_same() {
 
 #[test]
 fn a_model_is_recorded_only_when_the_user_names_one() {
-    let options = WriteOptions { model: Some("gpt-x".into()) };
+    let options = WriteOptions { model: Some("gpt-x".into()), ..WriteOptions::default() };
     let (text, _) = written(&head(), None, &options, vec![user("q"), assistant("a", 1)]);
     assert!(read(&text).contains("1 assistant [gpt-x]"), "{text}");
     assert!(!plain(vec![user("q")]).0.contains("turn_context"));

@@ -221,6 +221,10 @@ fn a_provider_that_is_not_configured_gives_way() {
         let (_, files) = moved(&env, &session, &session.head.id, OLD);
         let text = String::from_utf8_lossy(&files[0]).into_owned();
         assert!(text.contains(&format!("\"model_provider\":\"{expected}\"")), "{config}");
+        let settings: Vec<&str> =
+            text.lines().filter(|line| line.contains("thread_settings_applied")).collect();
+        let named = format!("\"model_provider_id\":\"{expected}\"");
+        assert!(!settings.is_empty() && settings.iter().all(|line| line.contains(&named)), "{config}");
     }
 }
 

@@ -6,6 +6,7 @@
 //! - [`place`]: where sessions go
 //! - [`write`], [`message`], [`calls`], [`record`], [`session`]: a converted session
 //! - [`relocate`]: a session of the program itself; [`members`]: its records, as they were spelled
+//! - [`moved`]: a session whose directory moves on this machine
 //! - [`document`]: lines, or one document for the program's own import
 //! - [`rows`]: files of a payload as rows
 //! - [`live`], [`confirm`]: what the program does, and says
@@ -19,6 +20,7 @@ pub mod live;
 pub mod members;
 pub mod message;
 pub mod models;
+pub mod moved;
 pub mod names;
 pub mod place;
 pub mod project;

@@ -106,7 +106,7 @@ struct Builder<'t> {
 
 impl<'t> Builder<'t> {
     fn new(flavour: &'static Flavour, target: &'t Target<'t>) -> Result<Self> {
-        if !target.cwd.is_dir() {
+        if !target.cwd.is_dir() && !target.options.is_coming(target.cwd) {
             let message = format!(
                 "the directory {} is not there, and {} cannot resume in a directory that is not there",
                 target.cwd.display(),
@@ -207,7 +207,7 @@ impl<'t> Builder<'t> {
             database: self.database,
             scope: scope(&owned, &self.sessions),
             replaced: if stale.is_empty() { Vec::new() } else { scope(&owned, &stale) },
-            shared: vec![project(self.flavour, self.target)],
+            shared: vec![project(&Project::of(self.flavour, &real(self.target.cwd)), self.target)],
         });
         Ok(self.layout)
     }
@@ -254,13 +254,12 @@ fn scope(owned: &[(&str, &str)], sessions: &[String]) -> Vec<Scope> {
 }
 
 /// The row of the project, which the program makes itself when it starts there.
-fn project(flavour: &Flavour, target: &Target<'_>) -> SharedRow {
-    let project = Project::of(flavour, &real(target.cwd));
+pub fn project(project: &Project, target: &Target<'_>) -> SharedRow {
     let began = target.source.created.or(target.source.updated).unwrap_or_default().timestamp_millis();
     let row = Row::new("project")
         .with("worktree", project.root().to_string_lossy().into_owned())
         .with("vcs", project.is_repository().then_some("git"))
-        .with("id", project.id)
+        .with("id", project.id.clone())
         .with("time_created", began)
         .with("time_updated", began)
         .with("sandboxes", "[]");

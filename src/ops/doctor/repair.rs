@@ -1,0 +1,372 @@
+//! The repairs of one run: planned, backed up, journalled and carried out as one import, which
+//! `undo` takes back. Each repair is done wholly or not at all.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use super::{Found, Options, Store};
+use crate::env::Env;
+use crate::error::{Error, IoContext, Kind, Result};
+use crate::harness::diagnosis::{Known, Mend, Repair};
+use crate::harness::{Confirmation, Harness, Placed};
+use crate::model::rows::Row;
+use crate::model::time;
+use crate::ops::import::again::{self, Again};
+use crate::ops::import::apply;
+use crate::ops::import::incoming::Session;
+use crate::progress::Progress;
+use crate::txn::plan::{Action, SessionPlan};
+use crate::txn::{Meta, Outcome, Transaction};
+
+/// What became of the findings.
+pub struct Fixed {
+    /// For each finding, whether it is put right.
+    pub done: Vec<bool>,
+    /// The import that `undo` takes back; `None`: nothing of ours was changed.
+    pub import_id: Option<String>,
+}
+
+impl Fixed {
+    /// Nothing was put right.
+    pub fn nothing(findings: usize) -> Self {
+        Self { done: vec![false; findings], import_id: None }
+    }
+}
+
+/// One repair, on its way.
+struct Job<'a> {
+    /// Which findings it puts right.
+    findings: Vec<usize>,
+    label: String,
+    actions: Vec<Action>,
+    contents: Vec<Content<'a>>,
+}
+
+/// What an action writes.
+enum Content<'a> {
+    /// Nothing that has to be rendered.
+    None,
+    /// The first bytes of a file that is there.
+    Copy { path: &'a Path, length: u64 },
+    /// A row document.
+    Rows(&'a [Row<'static>]),
+    /// Something of a session that is brought in again.
+    Again { session: usize, content: apply::Content },
+}
+
+/// Puts right what can be.
+///
+/// # Errors
+/// When the repairs could not be begun, or could not be brought to an end. What stands in the way
+/// of one repair is told in `warnings`.
+pub fn run(
+    env: &Env,
+    options: &Options,
+    stores: &[Store],
+    found: &[Found],
+    progress: &dyn Progress,
+    warnings: &mut Vec<String>,
+) -> Result<Fixed> {
+    let mut fixed = Fixed::nothing(found.len());
+    let opened = open(env, stores, found, warnings);
+    let sessions: Vec<Again<'_>> = opened
+        .iter()
+        .filter_map(|(finding, harness, session, existing)| {
+            let again = again::plan(env, *harness, session, existing.as_ref(), *finding);
+            again.map_err(|error| warnings.push(told(found, *finding, &error))).ok()
+        })
+        .collect();
+    let mut jobs = Vec::new();
+    for (place, finding) in found.iter().enumerate() {
+        let Some(Repair::Changes(mends)) = &finding.finding.repair else { continue };
+        match job(env, stores, finding, place, mends) {
+            Ok(job) => jobs.push(job),
+            Err(error) => warnings.push(told(found, place, &error)),
+        }
+    }
+    for (session, again) in sessions.iter().enumerate() {
+        let work = apply::work(&again.planned);
+        let contents = work.contents.into_iter().map(|content| match content.is_nothing() {
+            true => Content::None,
+            false => Content::Again { session, content },
+        });
+        jobs.push(Job {
+            findings: vec![again.place],
+            label: again.planned.label(),
+            actions: work.actions,
+            contents: contents.collect(),
+        });
+    }
+    let jobs = apart(join(jobs), found, warnings);
+    if !jobs.is_empty() {
+        carry_out(env, &jobs, &sessions, found, progress, warnings, &mut fixed)?;
+    }
+    if !options.no_confirm {
+        ask(env, stores, found, warnings, &mut fixed);
+    }
+    Ok(fixed)
+}
+
+fn told(found: &[Found], place: usize, error: &Error) -> String {
+    let finding = &found[place].finding;
+    let which = finding.session.as_deref().map_or(String::new(), |id| format!(" {id}"));
+    format!("{}{which} was not repaired: {error}", finding.code.id)
+}
+
+/// A session that is brought in again, opened: its finding's place, its harness, it, and the
+/// session that it replaces.
+type Opened<'a> = (usize, &'static dyn Harness, Session<'a>, Option<crate::harness::Found>);
+
+fn open<'a>(env: &Env, stores: &[Store], found: &[Found], warnings: &mut Vec<String>) -> Vec<Opened<'a>> {
+    let mut opened = Vec::new();
+    for (place, one) in found.iter().enumerate() {
+        let (Some(Repair::Again { replaces }), Some(harness)) = (&one.finding.repair, one.harness) else {
+            continue;
+        };
+        let Some(known) = known(stores, one) else { continue };
+        match harness.open(env, &known.found) {
+            Ok(native) => {
+                let session = Session {
+                    head: std::borrow::Cow::Owned(native.head),
+                    repo: None,
+                    payload: native.payload,
+                    refused: None,
+                };
+                opened.push((place, harness, session, replaces.then(|| known.found.clone())));
+            }
+            Err(error) => warnings.push(told(found, place, &error)),
+        }
+    }
+    opened
+}
+
+/// The session that a finding is about.
+fn known<'s>(stores: &'s [Store], found: &Found) -> Option<&'s Known> {
+    let id = found.finding.session.as_deref()?;
+    let harness = found.harness?.info().id;
+    let store = stores.iter().find(|store| store.harness.info().id == harness)?;
+    let same = |known: &&Known| known.found.id == id;
+    let at = |known: &&Known| finding_path(found).is_none_or(|path| known.found.path == path);
+    store.sessions.iter().filter(same).find(at).or_else(|| store.sessions.iter().find(same))
+}
+
+fn finding_path(found: &Found) -> Option<&Path> {
+    found.finding.path.as_deref()
+}
+
+/// Makes actions of the changes of a repair.
+fn job<'a>(
+    env: &Env,
+    stores: &[Store],
+    found: &'a Found,
+    place: usize,
+    mends: &'a [Mend],
+) -> Result<Job<'a>> {
+    if let (Some(known), Some(harness)) = (known(stores, found), found.harness)
+        && let Some(reason) = harness.live(env, &known.found)?
+    {
+        return Err(Error::new(Kind::Busy, format!("it is in use: {reason}")).hint("close it there"));
+    }
+    let (mut actions, mut contents) = (Vec::new(), Vec::new());
+    for mend in mends {
+        match mend {
+            Mend::Cut { path, length } => {
+                let modified = modified(path)?;
+                actions.push(Action::Replace { path: path.clone(), modified: Some(modified) });
+                contents.push(Content::Copy { path, length: *length });
+            }
+            Mend::Rename { from, to } => {
+                let length = from.metadata().at("look at", from)?.len();
+                actions.push(Action::Create { path: to.clone(), modified: Some(modified(from)?) });
+                contents.push(Content::Copy { path: from, length });
+                actions.push(Action::Remove { path: from.clone() });
+                contents.push(Content::None);
+            }
+            Mend::Remove { path } => {
+                actions.push(Action::Remove { path: path.clone() });
+                contents.push(Content::None);
+            }
+            Mend::Line(line) => {
+                actions.push(Action::AppendLine {
+                    path: line.path.clone(),
+                    line: line.line.clone(),
+                    lock: line.lock.clone(),
+                    keep_while: line.keep_while.clone(),
+                });
+                contents.push(Content::None);
+            }
+            Mend::Rows { database, scope, rows } => {
+                actions.push(Action::Rows {
+                    path: database.clone(),
+                    scope: scope.clone(),
+                    shared: Vec::new(),
+                });
+                contents.push(Content::Rows(rows));
+            }
+        }
+    }
+    let harness = found.harness.map_or("holdall", |harness| harness.info().id);
+    let what = found.finding.session.as_deref().unwrap_or(found.finding.code.id);
+    Ok(Job { findings: vec![place], label: format!("{harness}:{what}"), actions, contents })
+}
+
+fn modified(path: &Path) -> Result<crate::model::Time> {
+    let time = path.metadata().and_then(|meta| meta.modified()).at("look at", path)?;
+    Ok(time::to_millis(time.into()))
+}
+
+/// The same change is made once, however many findings ask for it.
+fn join(jobs: Vec<Job<'_>>) -> Vec<Job<'_>> {
+    let mut joined: Vec<Job<'_>> = Vec::new();
+    for job in jobs {
+        match joined.iter_mut().find(|known| known.actions == job.actions) {
+            Some(known) => known.findings.extend(job.findings),
+            None => joined.push(job),
+        }
+    }
+    joined
+}
+
+/// Leaves out repairs that would change a file which another one changes: the next run does them.
+fn apart<'a>(jobs: Vec<Job<'a>>, found: &[Found], warnings: &mut Vec<String>) -> Vec<Job<'a>> {
+    let mut taken: BTreeSet<PathBuf> = BTreeSet::new();
+    let mut chosen = Vec::new();
+    for job in jobs {
+        let files = job.actions.iter().filter(|action| !is_shared(action)).map(Action::path);
+        let files: BTreeSet<PathBuf> = files.map(Path::to_owned).collect();
+        if files.is_disjoint(&taken) {
+            taken.extend(files);
+            chosen.push(job);
+        } else {
+            let code = found[job.findings[0]].finding.code.id;
+            warnings.push(format!("{code} of {} waits for the next `doctor --fix`", job.label));
+        }
+    }
+    chosen
+}
+
+/// Whether other repairs may change the same file.
+fn is_shared(action: &Action) -> bool {
+    matches!(action, Action::AppendLine { .. } | Action::Rows { .. })
+}
+
+fn carry_out(
+    env: &Env,
+    jobs: &[Job<'_>],
+    sessions: &[Again<'_>],
+    found: &[Found],
+    progress: &dyn Progress,
+    warnings: &mut Vec<String>,
+    fixed: &mut Fixed,
+) -> Result<()> {
+    let meta = Meta {
+        archive: None,
+        created: env.now(),
+        tool: concat!("holdall ", env!("CARGO_PKG_VERSION"), " doctor").to_owned(),
+        backup: true,
+        moved: None,
+        tidied: Vec::new(),
+    };
+    let plans = jobs
+        .iter()
+        .map(|job| SessionPlan {
+            label: job.label.clone(),
+            actions: job.actions.clone(),
+            about: serde_json::Value::Null,
+        })
+        .collect();
+    let import_id = apply::import_id(env);
+    let transaction = Transaction::begin(&env.state_dir(), &import_id, meta, plans)?;
+    progress.begin("repairing", 0);
+    for (place, job) in jobs.iter().enumerate() {
+        if let Err(error) = stage(env, &transaction, place, job, sessions) {
+            if error.kind() == Kind::Io {
+                transaction.abandon()?;
+                return Err(error);
+            }
+            transaction.drop_session(place)?;
+            warnings.push(told(found, job.findings[0], &error));
+        }
+    }
+    let committed = transaction.commit(progress)?;
+    progress.end();
+    for (job, outcome) in jobs.iter().zip(&committed.sessions) {
+        match outcome {
+            Outcome::Applied => {
+                fixed.import_id = Some(import_id.clone());
+                job.findings.iter().for_each(|&place| fixed.done[place] = true);
+            }
+            Outcome::Dropped => {}
+            Outcome::Failed(error) => warnings.push(told(found, job.findings[0], error)),
+        }
+    }
+    Ok(())
+}
+
+fn stage(
+    env: &Env,
+    transaction: &Transaction,
+    place: usize,
+    job: &Job<'_>,
+    sessions: &[Again<'_>],
+) -> Result<()> {
+    for (action, content) in job.contents.iter().enumerate() {
+        let mut render = |out: &mut dyn Write| -> Result<()> {
+            match content {
+                Content::None => Ok(()),
+                Content::Copy { path, length } => copy(path, *length, out),
+                Content::Rows(rows) => {
+                    rows.iter().try_for_each(|row| row.write(out)).at("write", Path::new("the staged rows"))
+                }
+                Content::Again { session, content } => sessions[*session].render(env, content, out),
+            }
+        };
+        if !matches!(content, Content::None) {
+            transaction.stage(place, action, &mut render)?;
+        }
+    }
+    Ok(())
+}
+
+fn copy(path: &Path, length: u64, out: &mut dyn Write) -> Result<()> {
+    let file = File::open(path).at("open", path)?;
+    let copied = io::copy(&mut file.take(length), out).at("copy", path)?;
+    if copied == length {
+        return Ok(());
+    }
+    Err(Error::new(Kind::Busy, format!("{} became shorter while it was read", path.display())))
+}
+
+/// Asks programs for their lists, where that alone puts something right.
+fn ask(env: &Env, stores: &[Store], found: &[Found], warnings: &mut Vec<String>, fixed: &mut Fixed) {
+    let mut asked: BTreeMap<&str, (&'static dyn Harness, Vec<usize>)> = BTreeMap::new();
+    for (place, one) in found.iter().enumerate() {
+        if let (Some(Repair::Ask), Some(harness)) = (&one.finding.repair, one.harness) {
+            asked.entry(harness.info().id).or_insert((harness, Vec::new())).1.push(place);
+        }
+    }
+    for (harness, places) in asked.into_values() {
+        let sessions: Vec<(usize, &str, &Path)> = places
+            .iter()
+            .filter_map(|&place| {
+                let known = known(stores, &found[place])?;
+                let cwd = known.head.as_ref().and_then(|head| head.cwd.as_deref()).map(Path::new);
+                Some((place, known.found.id.as_str(), cwd.unwrap_or(env.home())))
+            })
+            .collect();
+        let placed: Vec<Placed<'_>> = sessions.iter().map(|(_, id, cwd)| Placed { id, cwd }).collect();
+        match harness.confirm(env, &placed) {
+            Ok(Confirmation::Listed(listed)) => {
+                for (place, id, _) in &sessions {
+                    fixed.done[*place] = listed.iter().any(|one| one == id);
+                }
+            }
+            Ok(Confirmation::NotAsked(advice)) => warnings.extend(advice),
+            Err(error) => {
+                warnings.push(format!("{} could not be asked for its list: {error}", harness.info().name));
+            }
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! A project folder moves and its sessions follow: the real program lists them at the new place and
+//! goes on with the whole history, a neighbour with a similar name stays as it was, and `undo` takes
+//! all of it back.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::real::agent::{Agent, Machine};
+use crate::real::journey::{self, Journey};
+use crate::real::{FIRST, THANKS, check_listed};
+use crate::support::cases;
+use crate::support::database;
+use crate::support::holdall::Holdall;
+use crate::support::terminal::squeeze;
+use crate::support::tree::{self, Node, Tree};
+
+const OLD: &str = "work/my.app";
+const NEW: &str = "work/new.app_2 é";
+const SUB: &str = "pkg/core";
+const NEIGHBOUR: &str = "work/my.app-2";
+
+/// A home with sessions of one program in a folder, in a directory below it, and in a neighbour.
+struct Scene {
+    harness: &'static str,
+    old: Machine,
+    sub: Machine,
+    neighbour: Machine,
+    sessions: Vec<Journey>,
+    below: Vec<Journey>,
+    next: Vec<Journey>,
+}
+
+impl Scene {
+    /// Sessions that the program has gone on with since they came there.
+    fn new(harness: &'static str, old: Machine) -> Self {
+        let sub = old.at(&format!("{OLD}/{SUB}"));
+        let neighbour = old.at(NEIGHBOUR);
+        drop(Agent::new(harness, &old));
+        let carry = |names: &[&str], there: &Machine| {
+            let mut cases = cases::of(harness);
+            cases.retain(|case| names.contains(&case.case.as_str()));
+            assert_eq!(cases.len(), names.len());
+            let journeys = journey::carry(cases, there, harness).expect("they arrive");
+            fs::remove_file(there.home.dir().join("sessions.tar.gz")).expect("they came in an archive");
+            journeys
+        };
+        let mut scene = Self {
+            harness,
+            sessions: carry(&["subagent", "large"], &old),
+            below: carry(&["chat"], &sub),
+            next: carry(&["fail"], &neighbour),
+            old,
+            sub,
+            neighbour,
+        };
+        let places = [
+            (&mut scene.sessions, &scene.old),
+            (&mut scene.below, &scene.sub),
+            (&mut scene.next, &scene.neighbour),
+        ];
+        for (journeys, there) in places {
+            let mut agent = Agent::as_it_is(harness, there);
+            journeys.iter_mut().for_each(|journey| journey.resume(&mut agent, harness));
+        }
+        scene.check("at the beginning");
+        if harness == "claude" {
+            scene.tell_apart();
+        }
+        scene
+    }
+
+    /// The screen of Claude Code shows the last prompt of each session.
+    fn tell_apart(&mut self) {
+        let mut agent = Agent::as_it_is(self.harness, &self.old);
+        self.sessions[1].resume_again(&mut agent, 0);
+        self.sessions[1].titles = vec![squeeze(THANKS[0])];
+        let others = [&mut self.sessions[0], &mut self.below[0], &mut self.next[0]];
+        others.into_iter().for_each(|journey| journey.titles = vec![squeeze(FIRST)]);
+        self.check("once more");
+    }
+
+    fn check(&self, when: &str) {
+        for journey in self.sessions.iter().chain(&self.below).chain(&self.next) {
+            assert!(journey.problems.is_empty(), "{} {when}: {:?}", journey.case.case, journey.problems);
+        }
+    }
+
+    fn text(&self, path: &str) -> String {
+        self.old.home.dir().join(path).to_str().expect("UTF-8").to_owned()
+    }
+
+    fn holdall(&self) -> Holdall<'_> {
+        Holdall::new(&self.old.home, self.old.home.dir()).with_programs()
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.text(from), self.text(to)).expect("the folder can be renamed");
+    }
+
+    /// The program lists the sessions of `place`, and only those.
+    fn is_listed(&mut self, place: &Machine, of: fn(&mut Self) -> &mut Vec<Journey>) {
+        let harness = self.harness;
+        let agent = Agent::as_it_is(harness, place);
+        if harness == "claude" {
+            // Its screen wants a directory that is trusted.
+            drop(Agent::new(harness, place));
+        }
+        check_listed(of(self), &agent, place, harness);
+    }
+}
+
+fn ids(report: &Value) -> Vec<&str> {
+    let mut ids: Vec<&str> = report["sessions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["target"]["id"].as_str().unwrap())
+        .collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// What is in a home, but for what holdall keeps and what programs keep of themselves. Databases are
+/// read as texts.
+fn state_of(home: &Path) -> Tree {
+    let mut tree = tree::read_without(home, ".local/state");
+    let own = [".cache", ".config", ".local/share/opencode/log", ".local/share/kilo/log"];
+    tree.retain(|path, _| !own.iter().any(|own| path.starts_with(own)));
+    let databases: Vec<_> = tree
+        .keys()
+        .filter(|path| path.extension().is_some_and(|end| end == "db" || end == "sqlite"))
+        .cloned()
+        .collect();
+    for path in databases {
+        if let Some(Node::File { bytes, .. }) = tree.get_mut(&path) {
+            // Rows that came back have another place among the rows.
+            let text = database::dump(&home.join(&path));
+            let mut lines: Vec<&str> = text.lines().collect();
+            lines.sort_unstable();
+            *bytes = lines.join("\n").into_bytes();
+        }
+    }
+    tree.retain(|path, _| {
+        !path.to_string_lossy().ends_with("-wal") && !path.to_string_lossy().ends_with("-shm")
+    });
+    tree
+}
+
+fn same(before: &Tree, after: &Tree, what: &str) {
+    for (path, node) in before {
+        match after.get(path) {
+            None => panic!("{what}: {} is gone", path.display()),
+            Some(now) if now != node => {
+                if let (Node::File { bytes: a, .. }, Node::File { bytes: b, .. }) = (node, now) {
+                    let (a, b) = (String::from_utf8_lossy(a), String::from_utf8_lossy(b));
+                    let line = a.lines().zip(b.lines()).find(|(a, b)| a != b);
+                    panic!("{what}: {} has changed: {line:?}", path.display());
+                }
+                panic!("{what}: {} was {node:?} and is {now:?}", path.display());
+            }
+            Some(_) => {}
+        }
+    }
+    let more: Vec<_> = after.keys().filter(|path| !before.contains_key(*path)).collect();
+    assert!(more.is_empty(), "{what}: new are {more:?}");
+}
+
+fn follow(harness: &'static str, old: Machine) {
+    let mut scene = Scene::new(harness, old);
+    let home = scene.old.home.dir().to_owned();
+    scene.rename(OLD, NEW);
+    let new = scene.old.at(NEW);
+    let new_sub = scene.old.at(&format!("{NEW}/{SUB}"));
+
+    let before = state_of(&home);
+    let (old_text, new_text) = (scene.text(OLD), scene.text(NEW));
+    let dry = scene.holdall().done(&["move", &old_text, &new_text, "--dry-run"]).expect("a plan");
+    same(&before, &state_of(&home), "a dry run");
+    assert!(
+        !home
+            .join(".local/state/holdall")
+            .join("imports")
+            .read_dir()
+            .unwrap()
+            .any(|entry| { entry.unwrap().path().join("journal.json").metadata().unwrap().len() == 0 })
+    );
+
+    let moved = scene.holdall().done(&["move", &old_text, &new_text, "--no-confirm"]).expect("they move");
+    assert_eq!(ids(&dry), ids(&moved));
+    assert_eq!(moved["sessions"].as_array().unwrap().len(), 3, "{moved:#}");
+    scene.holdall().done(&["undo"]).expect("it is taken back");
+    same(&before, &state_of(&home), "move and undo");
+
+    let moved = scene.holdall().done(&["move", &old_text, &new_text]).expect("they move");
+    let again = scene.holdall().done(&["move", &old_text, &new_text]).expect("nothing to do");
+    assert_eq!(again["sessions"].as_array().unwrap().len(), 0, "{again:#}");
+    scene.is_listed(&new, |scene| &mut scene.sessions);
+    scene.is_listed(&new_sub, |scene| &mut scene.below);
+    let neighbour = scene.old.at(NEIGHBOUR);
+    scene.is_listed(&neighbour, |scene| &mut scene.next);
+    scene.check("in the list");
+    let places =
+        [(&mut scene.sessions, &new), (&mut scene.below, &new_sub), (&mut scene.next, &scene.neighbour)];
+    for (journeys, there) in places {
+        let mut agent = Agent::as_it_is(harness, there);
+        journeys.iter_mut().for_each(|journey| journey.resume_again(&mut agent, 1));
+    }
+    scene.check("after the move");
+}
+
+#[test]
+fn claude_sessions_follow() {
+    follow("claude", Machine::new(OLD));
+}
+
+#[test]
+fn codex_threads_follow() {
+    follow("codex", Machine::new(OLD));
+}
+
+#[test]
+fn opencode_sessions_follow() {
+    follow("opencode", Machine::without_git(OLD));
+}
+
+#[test]
+fn kilo_sessions_follow() {
+    follow("kilo", Machine::new(OLD));
+}
+
+#[test]
+fn gemini_sessions_follow() {
+    follow("gemini", Machine::new(OLD));
+}
