@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod architecture;
+mod backup;
 mod chain;
 mod cli;
 mod crash;
