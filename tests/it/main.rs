@@ -7,6 +7,7 @@ mod backup;
 mod chain;
 mod cli;
 mod crash;
+mod doctor;
 mod folders;
 mod gemini;
 mod import;

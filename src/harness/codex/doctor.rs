@@ -351,7 +351,8 @@ fn repoint(snapshot: &Snapshot, index: &Path, known: &Known) -> Option<Repair> {
     let path = known.found.path.to_str()?.to_owned();
     row.values.insert("rollout_path".into(), Cell::Text(path.into()));
     let scope = Scope { table: "threads".to_owned(), column: "id".to_owned(), values: vec![id.clone()] };
-    let mend = Mend::Rows { database: index.to_owned(), scope: vec![scope], rows: vec![row] };
+    let mend =
+        Mend::Rows { database: index.to_owned(), scope: vec![scope], rows: vec![row], shared: Vec::new() };
     Some(Repair::Changes(vec![mend]))
 }
 
