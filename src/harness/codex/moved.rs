@@ -1,9 +1,9 @@
-//! What Codex has in its databases of a thread whose directory moves.
+//! What Codex has in its index of a thread whose directory moves.
 //!
 //! Codex 0.169 lists threads by `cwd` in `threads` of `state_5.sqlite`, and never brings that in line
-//! with a rollout that it knows already. `thread_history_1.sqlite` holds what its screen shows of a
-//! thread, with the places in the rollout where each turn begins: these move with every path that
-//! gets longer or shorter.
+//! with a rollout that it knows already. What `thread_history_1.sqlite` holds of a thread, for the
+//! screen, stays: the places in the rollout that it names are then a little beside, and the program
+//! goes on with it all the same.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
