@@ -6,13 +6,15 @@
 //!
 //! - [`ends`]: the folder's old and new place, and what is wrong with them
 //! - [`plan`](mod@plan): what happens to each session
+//! - [`worktrees`]: what git has to be told
 //! - [`near`]: what the user may have meant when no session is there
 
 pub mod ends;
 pub mod near;
 pub mod plan;
+pub mod worktrees;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -106,6 +108,9 @@ pub fn run(env: &Env, options: &Options, progress: &dyn Progress) -> Result<Repo
         sessions: Vec::new(),
         warnings,
     };
+    if first.folder {
+        report.warnings.extend(worktrees::advice(Path::new(&first.old), &first.new));
+    }
     if chosen.is_empty() {
         if !was_moved(env, first)? {
             return Err(near::nothing_there(first, &others));
