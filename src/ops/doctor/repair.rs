@@ -71,7 +71,10 @@ pub fn run(
 ) -> Result<Fixed> {
     let mut fixed = Fixed::nothing(found.len());
     let opened = open(env, stores, found, warnings);
-    let followed = follow::open(env, found, warnings);
+    let followed = follow::open(env, found, warnings).unwrap_or_else(|error| {
+        warnings.push(format!("no session followed its directory: {error}"));
+        None
+    });
     let mut sessions: Vec<Again<'_>> = opened
         .iter()
         .filter_map(|(finding, harness, session, existing)| {
@@ -82,7 +85,7 @@ pub fn run(
     for one in &followed {
         match follow::plan(env, one, found, warnings) {
             Ok(more) => sessions.extend(more),
-            Err(error) => warnings.push(told(found, one.places[0], &error)),
+            Err(error) => warnings.push(format!("no session followed its directory: {error}")),
         }
     }
     sessions.retain(|again| match make_store(env, options, again) {
