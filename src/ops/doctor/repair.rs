@@ -82,8 +82,8 @@ pub fn run(
             again.map_err(|error| warnings.push(told(found, *finding, &error))).ok()
         })
         .collect();
-    for one in &followed {
-        match follow::plan(env, one, found, warnings) {
+    if let Some(follow) = &followed {
+        match follow::plan(env, follow, found, warnings) {
             Ok(more) => sessions.extend(more),
             Err(error) => warnings.push(format!("no session followed its directory: {error}")),
         }
