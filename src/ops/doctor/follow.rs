@@ -1,6 +1,6 @@
-//! Sessions that follow a directory, as `move` does it, in the same import as the other repairs.
+//! Sessions that follow their directories, as `move` does it, in the same import as the other repairs.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use super::Found;
 use crate::env::Env;
@@ -9,58 +9,50 @@ use crate::harness::diagnosis::Repair;
 use crate::ops::import::again::Again;
 use crate::ops::import::{self, Incoming};
 use crate::ops::moving::ends::Ends;
-use crate::ops::moving::{self, plan};
+use crate::ops::moving::plan;
 use crate::ops::select::{Selected, Selection};
 
-/// One directory that moved, with its sessions.
-pub struct Follow<'a> {
-    ends: Ends,
+/// Directories that moved, with their sessions.
+pub struct Follow {
+    ends: Vec<Ends>,
     chosen: Vec<Selected>,
     others: Vec<Selected>,
-    incoming: Incoming<'a>,
+    incoming: Incoming<'static>,
     options: import::Options,
-    /// The findings that this puts right.
-    pub places: Vec<usize>,
 }
 
-/// Opens the sessions of every directory that findings say has moved. What cannot be done is told
-/// in `warnings`.
-pub fn open(env: &Env, found: &[Found], warnings: &mut Vec<String>) -> Vec<Follow<'static>> {
-    let mut moves: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
-    for (place, one) in found.iter().enumerate() {
-        if let Some(Repair::Move { old, new }) = &one.finding.repair
-            && let (Some(old), Some(new)) = (old.to_str(), new.to_str())
-        {
-            moves.entry((old, new)).or_default().push(place);
-        }
-    }
-    let mut opened = Vec::new();
-    for ((old, new), places) in moves {
-        match open_one(env, old, new, places, warnings) {
-            Ok(follow) => opened.push(follow),
+/// Opens the sessions of every directory that findings say has moved; `None`: none has. What cannot
+/// be done is told in `warnings`.
+///
+/// # Errors
+/// When a session cannot be opened.
+pub fn open(env: &Env, found: &[Found], warnings: &mut Vec<String>) -> Result<Option<Follow>> {
+    let moves: BTreeSet<(&str, &str)> = found
+        .iter()
+        .filter_map(|one| match &one.finding.repair {
+            Some(Repair::Move { old, new }) => Some((old.to_str()?, new.to_str()?)),
+            _ => None,
+        })
+        .collect();
+    let mut ends = Vec::new();
+    for (old, new) in moves {
+        match Ends::find(env, old, new, false) {
+            Ok(one) => {
+                warnings.extend(one.warnings.iter().cloned());
+                ends.push(one);
+            }
             Err(error) => warnings.push(format!("the sessions of {old} did not follow to {new}: {error}")),
         }
     }
-    opened
-}
-
-fn open_one(
-    env: &Env,
-    old: &str,
-    new: &str,
-    places: Vec<usize>,
-    warnings: &mut Vec<String>,
-) -> Result<Follow<'static>> {
-    let wanted = moving::Options { old: old.to_owned(), new: new.to_owned(), ..moving::Options::default() };
-    let ends = Ends::find(env, &wanted)?;
-    warnings.extend(ends.warnings.iter().cloned());
+    let Some(first) = ends.first() else { return Ok(None) };
+    let options = import::Options { moved: Some(first.moved()), ..import::Options::default() };
     let all = Selection::default().resolve(env, warnings)?;
+    let is_moved = |cwd: &str| ends.iter().any(|ends| ends.holds(cwd));
     let (chosen, others): (Vec<Selected>, Vec<Selected>) =
-        all.into_iter().partition(|one| one.head.cwd.as_deref().is_some_and(|cwd| ends.holds(cwd)));
+        all.into_iter().partition(|one| one.head.cwd.as_deref().is_some_and(is_moved));
     let mut incoming = Incoming::from_here(env, &chosen, false)?;
     warnings.append(&mut incoming.warnings);
-    let options = import::Options { moved: Some(ends.moved()), ..import::Options::default() };
-    Ok(Follow { ends, chosen, others, incoming, options, places })
+    Ok(Some(Follow { ends, chosen, others, incoming, options }))
 }
 
 /// What happens to each of the sessions.
@@ -69,24 +61,24 @@ fn open_one(
 /// When a store cannot be read.
 pub fn plan<'a>(
     env: &Env,
-    follow: &'a Follow<'_>,
+    follow: &'a Follow,
     found: &[Found],
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Again<'a>>> {
-    let Follow { ends, chosen, others, incoming, options, places } = follow;
+    let Follow { ends, chosen, others, incoming, options } = follow;
     let plans = plan::plan(env, incoming, chosen, others, ends, options, warnings)?;
     let mut sessions = Vec::new();
     for planned in plans {
         if let Some(reason) = planned.reason() {
-            warnings.push(format!("{} did not follow to {}: {reason}", planned.label(), ends.new.display()));
+            warnings.push(format!("{} did not follow its directory: {reason}", planned.label()));
             continue;
         }
-        let is_about = |place: &&usize| {
-            let one = &found[**place];
-            one.harness.map(|harness| harness.info().id) == planned.to.map(|to| to.info().id)
+        let is_about = |one: &Found| {
+            matches!(one.finding.repair, Some(Repair::Move { .. }))
+                && one.harness.map(|harness| harness.info().id) == planned.to.map(|to| to.info().id)
                 && one.finding.session.as_deref() == Some(&planned.id)
         };
-        let places = places.iter().filter(is_about).copied().collect();
+        let places = (0..found.len()).filter(|&place| is_about(&found[place])).collect();
         sessions.push(Again { planned, places, options: options.clone() });
     }
     Ok(sessions)

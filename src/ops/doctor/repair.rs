@@ -71,7 +71,10 @@ pub fn run(
 ) -> Result<Fixed> {
     let mut fixed = Fixed::nothing(found.len());
     let opened = open(env, stores, found, warnings);
-    let followed = follow::open(env, found, warnings);
+    let followed = follow::open(env, found, warnings).unwrap_or_else(|error| {
+        warnings.push(format!("no session followed its directory: {error}"));
+        None
+    });
     let mut sessions: Vec<Again<'_>> = opened
         .iter()
         .filter_map(|(finding, harness, session, existing)| {
@@ -79,10 +82,10 @@ pub fn run(
             again.map_err(|error| warnings.push(told(found, *finding, &error))).ok()
         })
         .collect();
-    for one in &followed {
-        match follow::plan(env, one, found, warnings) {
+    if let Some(follow) = &followed {
+        match follow::plan(env, follow, found, warnings) {
             Ok(more) => sessions.extend(more),
-            Err(error) => warnings.push(told(found, one.places[0], &error)),
+            Err(error) => warnings.push(format!("no session followed its directory: {error}")),
         }
     }
     sessions.retain(|again| match make_store(env, options, again) {
