@@ -9,6 +9,8 @@ use std::process::Command;
 
 use super::*;
 
+mod find;
+
 /// Runs git without any configuration of this machine.
 pub(in crate::git) fn git(dir: &Path, arguments: &[&str]) -> String {
     let output = Command::new("git")
