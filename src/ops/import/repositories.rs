@@ -46,9 +46,6 @@ struct Place<'a> {
 
 impl<'a> Repositories<'a> {
     /// Looks where they are.
-    ///
-    /// # Errors
-    /// Never for one repository; when the rules cannot be applied.
     pub fn find(
         env: &Env,
         incoming: &'a Incoming<'a>,
@@ -71,9 +68,7 @@ impl<'a> Repositories<'a> {
             let place = locate(incoming, repository, rules, &clones, options, &places, warnings);
             places.push(place);
         }
-        let needs_git = !options.dry_run || options.clone || options.restore_work;
-        let git = if needs_git { Git::find(env, options.may_ask) } else { None };
-        Self { places, git, left: Vec::new() }
+        Self { places, git: Git::find(env, options.may_ask), left: Vec::new() }
     }
 
     /// Clones what is not here; in a dry run says what would be cloned.
@@ -121,6 +116,11 @@ impl<'a> Repositories<'a> {
             }
         }
         Ok(())
+    }
+
+    /// The directories that cloning may make.
+    pub fn missing(&self) -> Vec<PathBuf> {
+        self.places.iter().filter(|place| !place.is_here).filter_map(|place| place.target.clone()).collect()
     }
 
     /// The directories that a dry run would make.
