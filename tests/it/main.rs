@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
 mod architecture;
+mod backup;
 mod chain;
 mod cli;
 mod crash;
+mod doctor;
+mod folders;
 mod gemini;
 mod import;
 mod kill;
