@@ -548,7 +548,7 @@ fn on_a_conflict_nothing_is_cloned_when_all_is_to_fail() {
     world.holdall(&args, 0);
     let transcripts = world.home.dir().join(".claude/projects");
     let before = tree::read(&transcripts);
-    world::shell(&transcripts, "echo '{}' >> */*.jsonl");
+    world::shell(&transcripts, "for file in */*.jsonl; do echo '{}' >> \"$file\"; done");
     let args =
         ["import", &file, "--workspace-root", world.workspace_text(), "--clone", "--on-conflict", "fail"];
     let (report, code) = world.run(&args, &[]);

@@ -170,7 +170,8 @@ impl<'a> Repositories<'a> {
             return Work::of("not-asked");
         }
         let Some(target) = place.target.as_deref().filter(|_| place.is_here || place.is_cloned) else {
-            return Work::failed("the repository is not here");
+            // Why there is no repository, its row says already.
+            return Work::of("failed");
         };
         if place.is_cloned && !place.is_here {
             let brings = repo.carried.as_ref().is_some_and(|carried| carried.work.is_some());
@@ -283,7 +284,7 @@ fn locate<'a>(
         None => "its directory cannot be one of this machine: give it one with --cwd-map or --workspace-root"
             .to_owned(),
         Some(target) if !clone::is_free(target) => format!("{} is something else", target.display()),
-        Some(_) => "it is not here; --clone brings it".to_owned(),
+        Some(_) => "--clone brings it here".to_owned(),
     });
     missing
 }
