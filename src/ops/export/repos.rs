@@ -119,9 +119,13 @@ impl Found {
             }
         }
         if !settings.full && needs_this_machine(&self.repo) {
+            let why = if self.repo.remotes.is_empty() {
+                "it has no remote"
+            } else {
+                "its remote is a path of this one"
+            };
             warnings.push(format!(
-                "{root}: no other machine can clone it from where its remote is; `--git full` carries the \
-                 whole history"
+                "{root}: no other machine can clone it, because {why}; `--git full` carries the whole history"
             ));
         }
         Ok(())
