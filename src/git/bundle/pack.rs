@@ -95,12 +95,15 @@ fn insert(
     Ok(())
 }
 
+/// Takes an object and its path.
+type Take<'t> = dyn FnMut(Oid, Option<&str>) -> Result<(), git2::Error> + 't;
+
 /// Calls `take` for each tree and blob of a tree, itself included, that was not seen before.
 fn each_new(
     repository: &Repository,
     root: Oid,
     seen: &mut HashSet<Oid>,
-    take: &mut dyn FnMut(Oid, Option<&str>) -> Result<(), git2::Error>,
+    take: &mut Take<'_>,
 ) -> Result<(), git2::Error> {
     if !seen.insert(root) {
         return Ok(());

@@ -2,6 +2,7 @@
 //! `git status` says the same in the repository that they came from and in the one that was
 //! restored from them.
 #![cfg(unix)]
+#![allow(clippy::disallowed_methods)] // Files go in the tests' own repositories.
 
 mod limits;
 mod odd;

@@ -276,7 +276,7 @@ fn what_is_no_file_or_cannot_be_read_is_named() {
     world.put("closed.txt", "closed");
     world.put("docs/a.md", "closed too");
     for path in ["closed.txt", "docs/a.md"] {
-        fs::set_permissions(root.join(path), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(root.join(path), fs::Permissions::from_mode(0o000)).unwrap();
     }
     let carried = world.bundle(&PARTLY).carried;
     assert!(says(&carried, "pipe, src/socket: a socket, pipe or device", ""), "{:?}", carried.left_out);

@@ -195,7 +195,8 @@ fn merges_need_each_side_that_the_remote_has() {
     assert_eq!(bundled.carried.commits, 2);
     let mut expected = [world.git(&["rev-parse", "side"]), world.git(&["rev-parse", "HEAD^^"])];
     let mut needs = bundled.carried.needs.clone();
-    (needs.sort(), expected.sort());
+    needs.sort();
+    expected.sort();
     assert_eq!(needs, expected);
     let target = world.clone();
     bundled.restore(&target, Some("main"), Some(&world.git(&["rev-parse", "HEAD"])));
