@@ -12,6 +12,7 @@
 //! - [`memory`]: what need not be read again
 //! - [`keep`]: which archives may go
 //! - `store`: the new archive
+//! - [`overview`]: what a directory holds
 //! - [`restore`]: bringing sessions back, and whether they could be
 //! - [`report`]: what is told about it
 
@@ -19,6 +20,7 @@ pub mod fresh;
 pub mod joined;
 pub mod keep;
 pub mod memory;
+pub mod overview;
 pub mod report;
 pub mod restore;
 pub mod shelf;

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -180,6 +181,7 @@ pub fn problems_of_dir(dir: &Path, progress: &dyn Progress) -> Result<Vec<Proble
     let lasts: Vec<(usize, usize)> = super::last_links(&shelf).into_values().collect();
     problems.extend(leaning_problems(&shelf, &lasts));
     // Earlier states are made of the same bytes: it is enough that they are made of them rightly.
+    let lasts: HashSet<(usize, usize)> = lasts.into_iter().collect();
     for (place, volume) in shelf.volumes().iter().enumerate() {
         let earlier = (0..volume.sessions().len()).map(|session| (place, session));
         let broken = earlier
