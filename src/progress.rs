@@ -5,6 +5,12 @@ pub trait Progress: Sync {
     /// A piece of work begins: `task` in a few words, and its size in bytes (0: not known).
     fn begin(&self, task: &str, total: u64);
 
+    /// Another program is at work, which may have something to ask on the terminal: `task` is told,
+    /// and nothing is drawn over its question.
+    fn tell(&self, task: &str) {
+        let _ = task;
+    }
+
     /// So many bytes more are done.
     fn advance(&self, bytes: u64);
 

@@ -35,12 +35,13 @@ fn print(env: &Env, ui: &Ui, report: &Report) -> std::io::Result<()> {
         let info = HARNESSES.iter().map(|known| known.info()).find(|info| info.id == harness[0].harness);
         writeln!(out, "{STRONG}{}{STRONG:#}", info.map_or("holdall", |info| info.name))?;
         for kind in harness.chunk_by(|a, b| a.code == b.code) {
-            let shown = if ui.verbose { kind.len() } else { kind.len().min(SHOWN) };
-            for row in &kind[..shown] {
-                print_row(env, &mut out, row)?;
+            let same = same(kind);
+            let shown = if ui.verbose { same.len() } else { same.len().min(SHOWN) };
+            for rows in &same[..shown] {
+                print_rows(env, &mut out, rows)?;
             }
-            if shown < kind.len() {
-                let more = kind.len() - shown;
+            let more: usize = same[shown..].iter().map(Vec::len).sum();
+            if more > 0 {
                 writeln!(out, "  {FAINT}… and {more} more ({}); -v shows them{FAINT:#}", kind[0].code)?;
             }
         }
@@ -48,7 +49,25 @@ fn print(env: &Env, ui: &Ui, report: &Report) -> std::io::Result<()> {
     out.flush()
 }
 
-fn print_row(env: &Env, out: &mut impl Write, row: &Row) -> std::io::Result<()> {
+/// Findings that are told together, because only their sessions differ.
+fn same(kind: &[Row]) -> Vec<Vec<&Row>> {
+    let mut same: Vec<Vec<&Row>> = Vec::new();
+    for row in kind {
+        let is_same = |rows: &&mut Vec<&Row>| {
+            let first = rows[0];
+            (&first.detail, &first.path, &first.command, first.fixed)
+                == (&row.detail, &row.path, &row.command, row.fixed)
+        };
+        match same.iter_mut().find(is_same) {
+            Some(rows) => rows.push(row),
+            None => same.push(vec![row]),
+        }
+    }
+    same
+}
+
+fn print_rows(env: &Env, out: &mut impl Write, rows: &[&Row]) -> std::io::Result<()> {
+    let row = rows[0];
     let (style, mark) = match (row.fixed, row.severity) {
         (true, _) => (GOOD, "repaired"),
         (false, Severity::Error) => (BAD, "error"),
@@ -60,7 +79,10 @@ fn print_row(env: &Env, out: &mut impl Write, row: &Row) -> std::io::Result<()> 
         let title = row.title.as_deref().unwrap_or("(no title)");
         write!(out, "  {} {FAINT}·{FAINT:#} {}", text::line(session), text::cut(&text::line(title), 60))?;
     }
-    writeln!(out)?;
+    match rows.len() {
+        1 => writeln!(out)?,
+        count => writeln!(out, "  {FAINT}and {}{FAINT:#}", text::count(count - 1, "other"))?,
+    }
     let home = env.home().to_string_lossy();
     let when = row.date.map_or(String::new(), |date| format!(" ({})", &time::rfc3339(date)[..10]));
     writeln!(out, "      {}{when}", text::line(&row.detail))?;

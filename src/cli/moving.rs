@@ -13,8 +13,7 @@ use crate::ops::moving::{self, Options, Report};
 
 pub fn run(env: &Env, ui: &Ui, args: &MoveArgs) -> anyhow::Result<Exit> {
     let options = Options {
-        old: args.old.clone(),
-        new: args.new.clone(),
+        folders: vec![(args.old.clone(), args.new.clone())],
         and_folder: args.and_folder,
         harnesses: args.harness.clone(),
         ids: Vec::new(),

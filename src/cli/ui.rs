@@ -193,6 +193,13 @@ impl Progress for Bar {
         });
     }
 
+    fn tell(&self, task: &str) {
+        if !self.hidden {
+            // stderr may be closed; there is nobody to tell.
+            let _ = writeln!(anstream::stderr(), "{FAINT}{}{FAINT:#}", text::line(task));
+        }
+    }
+
     fn advance(&self, bytes: u64) {
         if let Ok(current) = self.current.lock()
             && let Some(bar) = current.as_ref()

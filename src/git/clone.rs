@@ -35,10 +35,6 @@ pub enum Origin {
 pub struct Cloned {
     /// What it was made from.
     pub origin: Origin,
-    /// The branch that is checked out; `None` when detached.
-    pub branch: Option<String>,
-    /// The commit that is checked out; `None` when there is none.
-    pub commit: Option<String>,
     /// What the user should know.
     pub remarks: Vec<String>,
 }
@@ -78,8 +74,12 @@ pub fn clone(git: &Git, repo: &Repo, bundle: Option<&Bundle>, target: &Path) -> 
     let dir = beside.path().join("clone");
     let (origin, mut remarks) = fetch(git, repo, bundle, parent, &dir)?;
     add_remotes(git, &dir, repo)?;
-    if let Err(error) = bring(git, &dir, repo, bundle) {
-        remarks.push(error.to_string());
+    match bring(git, &dir, repo, bundle) {
+        // Of a clone of the remote it is worth to have what the remote has.
+        Err(error) if matches!(origin, Origin::Remote(_)) && !interrupt::is_asked() => {
+            remarks.push(error.to_string());
+        }
+        brought => brought?,
     }
     // The remote is not there, so large files of git LFS cannot be fetched.
     let vars: &[(OsString, OsString)] = match origin {
@@ -88,11 +88,9 @@ pub fn clone(git: &Git, repo: &Repo, bundle: Option<&Bundle>, target: &Path) -> 
     };
     check_out(git, &dir, repo, &origin, vars, &mut remarks)?;
     remark(git, &dir, repo, &origin, target, &mut remarks)?;
-    let branch = git.ask(&dir, &["symbolic-ref", "-q", "--short", "HEAD"]).ok();
-    let commit = git.ask(&dir, &["rev-parse", "-q", "--verify", "HEAD"]).ok();
     give_name(&dir, target)?;
     made.keep();
-    Ok(Cloned { origin, branch, commit, remarks })
+    Ok(Cloned { origin, remarks })
 }
 
 #[allow(clippy::disallowed_methods)] // The user asked for this directory, and there is nothing under its name.
@@ -289,6 +287,10 @@ fn check_out(
                 git.ask(dir, &["symbolic-ref", "HEAD", &full(branch)])?;
                 follow(git, dir, repo, origin, branch)?;
             }
+        }
+        Some(commit) if *origin == Origin::Bundle => {
+            let message = format!("the git bundle does not hold commit {}, where the session was", short(commit));
+            return Err(Error::archive(message));
         }
         Some(commit) => remarks.push(format!(
             "commit {}, where the session was, is not to be had: it was never pushed, and the archive does not carry \

@@ -1,13 +1,12 @@
 //! How a recorded state of a repository and the one found here differ.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
 
 use git2::Repository;
 
 use super::repo::Repo;
-use super::{describe, find, open, url};
+use super::{describe, find, open};
 
 /// What was found, from worst to best.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,12 +85,11 @@ pub fn compare(recorded: &Repo, dir: &Path) -> Comparison {
 /// One remote in common, or a commit: no two repositories have the same by chance. Where neither
 /// side has a remote nor the record a commit, nothing speaks against it.
 fn is_same(recorded: &Repo, here: &Repo, repository: &Repository) -> bool {
-    let known: HashSet<String> = recorded.remotes.iter().map(|remote| url::identity(&remote.url)).collect();
-    if here.remotes.iter().any(|remote| known.contains(&url::identity(&remote.url))) {
+    if !find::known(&recorded.remotes).is_disjoint(&find::known(&here.remotes)) {
         return true;
     }
     match recorded.commit {
         Some(_) => find::has_history(recorded, repository),
-        None => known.is_empty() && here.remotes.is_empty(),
+        None => recorded.remotes.is_empty() && here.remotes.is_empty(),
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use git2::{Oid, Repository};
 
-use super::repo::Repo;
+use super::repo::{Remote, Repo};
 use super::{describe, open, url};
 
 /// How many directories below the workspace root a repository may be.
@@ -107,8 +107,15 @@ fn open_at(dir: &Path) -> Option<Repository> {
 }
 
 fn identities(repository: &Repository) -> HashSet<String> {
-    let remotes = describe::remotes(repository).unwrap_or_default();
-    remotes.iter().map(|remote| url::identity(&remote.url)).collect()
+    known(&describe::remotes(repository).unwrap_or_default())
+}
+
+/// By what the remotes of a repository are recognised. A relative path means something else in every
+/// directory.
+pub(super) fn known(remotes: &[Remote]) -> HashSet<String> {
+    let means_one = |url: &str| !url::is_local(url) || url::is_absolute(url);
+    let urls = remotes.iter().map(|remote| remote.url.as_str());
+    urls.filter(|url| means_one(url)).map(url::identity).collect()
 }
 
 /// Whether the repository whose working directory is exactly `dir` is the recorded one.
@@ -119,7 +126,7 @@ pub fn is_at(recorded: &Repo, dir: &Path) -> Option<Likeness> {
 
 /// Whether a repository is the recorded one.
 fn likeness(recorded: &Repo, remotes: &HashSet<String>, repository: &Repository) -> Option<Likeness> {
-    if recorded.remotes.iter().any(|remote| remotes.contains(&url::identity(&remote.url))) {
+    if !known(&recorded.remotes).is_disjoint(remotes) {
         return Some(Likeness::Remote);
     }
     has_history(recorded, repository).then_some(Likeness::History)
@@ -157,8 +164,7 @@ pub fn choose(recorded: &Repo, clones: &[Clone]) -> Option<Match> {
 
 /// Whether two records are of one repository.
 pub fn is_same(one: &Repo, other: &Repo) -> bool {
-    let known: HashSet<String> = one.remotes.iter().map(|remote| url::identity(&remote.url)).collect();
-    other.remotes.iter().any(|remote| known.contains(&url::identity(&remote.url)))
+    !known(&one.remotes).is_disjoint(&known(&other.remotes))
         || (one.root_commit.is_some() && one.root_commit == other.root_commit)
 }
 

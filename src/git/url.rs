@@ -29,21 +29,13 @@ pub fn strip_credentials(url: &str) -> String {
 }
 
 /// Whether git would start a program of the address's own choice, or take it for an option.
-/// Nothing here ever hands an address to git, but such a one has no business in an archive.
+/// Such a one has no business in an archive.
 pub fn runs_command(url: &str) -> bool {
     let url = url.trim_start();
     url.starts_with('-')
         || split_helper(url).is_some_and(|(helper, rest)| {
             helper.eq_ignore_ascii_case("ext") || helper.eq_ignore_ascii_case("fd") || runs_command(rest)
         })
-}
-
-/// Whether an address is a place on this machine, or on what it has mounted: a path, or `file://`.
-pub fn is_local(url: &str) -> bool {
-    match split_scheme(url) {
-        Some((scheme, _)) => scheme.eq_ignore_ascii_case("file"),
-        None => split_helper(url).is_none() && split_scp(url).is_none(),
-    }
 }
 
 /// Schemes that git itself knows; any other would start a program `git-remote-…`.
@@ -72,6 +64,21 @@ pub fn refusal(url: &str) -> Option<&'static str> {
             None => Some("it is a path of the machine that it comes from"),
         },
     }
+}
+
+/// Whether an address is a place on this machine, or on what it has mounted: a path, or `file://`.
+pub fn is_local(url: &str) -> bool {
+    match split_scheme(url) {
+        Some((scheme, _)) => scheme.eq_ignore_ascii_case("file"),
+        None => split_helper(url).is_none() && split_scp(url).is_none(),
+    }
+}
+
+/// Whether a local address means the same in every directory of its machine.
+pub(super) fn is_absolute(url: &str) -> bool {
+    split_scheme(url).is_some()
+        || url.starts_with(['/', '\\'])
+        || url.get(1..3).is_some_and(|rest| rest.starts_with(':'))
 }
 
 /// What two addresses of one repository have in common: host and path, without scheme, user, port
@@ -221,16 +228,6 @@ mod tests {
     }
 
     #[test]
-    fn places_on_this_machine_are_known() {
-        for url in ["/srv/a.git", "../a", "a", "file:///srv/a", "FILE:///a", "C:\\a", "C:/a", "~/a"] {
-            assert!(is_local(url), "{url}");
-        }
-        for url in ["https://h/a", "git@h:a", "h:a", "ssh://h/a", "codecommit::eu://r", "git://h/a"] {
-            assert!(!is_local(url), "{url}");
-        }
-    }
-
-    #[test]
     fn git_clones_from_addresses_only() {
         for url in [
             "https://h/a.git",
@@ -267,6 +264,16 @@ mod tests {
             "~/a",
         ] {
             assert!(refusal(url).is_some(), "{url}");
+        }
+    }
+
+    #[test]
+    fn places_on_this_machine_are_known() {
+        for url in ["/srv/a.git", "../a", "a", "file:///srv/a", "FILE:///a", "C:\\a", "C:/a", "~/a"] {
+            assert!(is_local(url), "{url}");
+        }
+        for url in ["https://h/a", "git@h:a", "h:a", "ssh://h/a", "codecommit::eu://r", "git://h/a"] {
+            assert!(!is_local(url), "{url}");
         }
     }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{Found, OutLine};
 use crate::env::Env;
-use crate::model::rows::{Row, Scope};
+use crate::model::rows::{Row, Scope, SharedRow};
 use crate::model::{Head, Time};
 
 /// What will happen within this time is worth a warning.
@@ -180,6 +180,8 @@ pub enum Mend {
         scope: Vec<Scope>,
         /// What is there then.
         rows: Vec<Row<'static>>,
+        /// Rows that they need and share with others: inserted where they are missing.
+        shared: Vec<SharedRow>,
     },
 }
 

@@ -266,6 +266,18 @@ fn undo_over_old_sessions() {
     every_point("undo-changed", &[]);
 }
 
+/// Sessions that follow a folder, and the folder itself.
+#[test]
+fn move_of_a_folder() {
+    every_point("import-moved", &[]);
+    every_point("import-moved", NFS);
+}
+
+#[test]
+fn undo_of_a_move() {
+    every_point("undo-moved", &[]);
+}
+
 /// Rows of a database, some of them beside files. SQLite's own calls are among the points.
 #[test]
 fn import_of_new_rows() {
@@ -320,6 +332,12 @@ fn recovery() {
     every_point_of_recovery("import-new", 3);
     every_point_of_recovery("import-changed", 4);
     every_point_of_recovery("undo-changed", 4);
+}
+
+#[test]
+fn recovery_of_a_move() {
+    every_point_of_recovery("import-moved", 4);
+    every_point_of_recovery("undo-moved", 4);
 }
 
 #[test]

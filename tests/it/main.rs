@@ -7,6 +7,8 @@ mod backup;
 mod chain;
 mod cli;
 mod crash;
+mod doctor;
+mod folders;
 mod gemini;
 mod import;
 mod kill;

@@ -2,6 +2,7 @@
 //! back, judged by the real git. Two machines are two homes; archives are made by hand where their
 //! content matters, as a stranger would make them.
 
+mod journey;
 mod world;
 
 use std::fs;

@@ -157,7 +157,7 @@ fn look(known: &Known, report: &mut dyn FnMut(Finding)) {
 fn deletion(env: &Env, limit: TimeDelta, known: &Known, report: &mut dyn FnMut(Finding)) {
     let changed = DateTime::<Utc>::from(known.found.modified);
     let Some(date) = changed.checked_add_signed(limit).map(time::to_millis) else { return };
-    if date.signed_duration_since(env.now()) > SOON {
+    if date.signed_duration_since(env.now()) > SOON || is_desktops(&known.found.path) {
         return;
     }
     let when = if date <= env.now() { "at its next start" } else { "then" };
@@ -169,7 +169,14 @@ fn deletion(env: &Env, limit: TimeDelta, known: &Known, report: &mut dyn FnMut(F
     report(Finding::of(&DELETED_SOON, known, detail).on(date).advise(advice));
 }
 
-/// How long transcripts are kept; `None`: nothing is deleted, because the settings cannot be read.
+/// Whether the desktop program wrote it, whose transcripts are kept.
+fn is_desktops(path: &Path) -> bool {
+    let Ok(ends) = Ends::read(path) else { return false };
+    ends.all("entrypoint").iter().any(|entrypoint| entrypoint.contains("desktop"))
+}
+
+/// How long transcripts are kept; `None`: nothing is deleted, because the settings cannot be read or
+/// say something that is not allowed.
 fn kept(env: &Env) -> Option<TimeDelta> {
     #[derive(Deserialize)]
     struct Settings {
@@ -182,9 +189,8 @@ fn kept(env: &Env) -> Option<TimeDelta> {
         Err(_) => return TimeDelta::try_days(KEPT_DAYS),
     };
     let settings: Settings = serde_json::from_slice(&text).ok()?;
-    // Less than one is refused.
-    let days = settings.days.filter(|days| *days >= 1.0).unwrap_or(KEPT_DAYS as f64);
-    TimeDelta::try_days(days.min(1e6) as i64)
+    let days = settings.days.unwrap_or(KEPT_DAYS as f64);
+    if days >= 1.0 && days.fract() == 0.0 { TimeDelta::try_days(days.min(1e6) as i64) } else { None }
 }
 
 /// Looks whether the configuration can be read.
@@ -295,12 +301,17 @@ pub fn parts(checkup: &Checkup<'_>) -> Result<Vec<Part>> {
     Ok(parts)
 }
 
-/// The output of a tool that was too long for the row: the row names its file.
-pub fn remark(line: &[u8]) -> Remark {
+/// The output of a tool that was too long for the row: the row names its file. In a home that was
+/// copied the name is an old one, and the file lies beside the transcript.
+pub fn remark(part: &Part, line: &[u8]) -> Remark {
     const MARK: &[u8] = b"\"persistedOutputPath\":\"";
     let named = memmem::find(line, MARK).map(|at| &line[at + MARK.len() - 1..]);
     let path = named.and_then(|json| {
         serde_json::Deserializer::from_slice(json).into_iter::<String>().next()?.ok().map(PathBuf::from)
     });
-    Remark { needs: path.filter(|path| path.is_absolute()), wrong: None }
+    let is_beside = |path: &Path| {
+        let name = path.file_name().unwrap_or_default();
+        part.path.with_extension("").join("tool-results").join(name).is_file()
+    };
+    Remark { needs: path.filter(|path| path.is_absolute() && !is_beside(path)), wrong: None }
 }

@@ -157,7 +157,7 @@ impl Harness for Claude {
         doctor::parts(checkup)
     }
 
-    fn remark(&self, _part: &Part, line: &[u8]) -> Remark {
-        doctor::remark(line)
+    fn remark(&self, part: &Part, line: &[u8]) -> Remark {
+        doctor::remark(part, line)
     }
 }

@@ -130,7 +130,7 @@ pub fn diagnose(checkup: &Checkup<'_>, report: &mut dyn FnMut(Finding)) -> Resul
     for known in checkup.sessions {
         whole(&home, &files, known, report);
     }
-    names(&home, &files, report)?;
+    let misnamed = names(&home, &files, report)?;
     let Some(index) = index(checkup.env, &home, report) else { return Ok(()) };
     let snapshot = match Snapshot::open(&index) {
         // Damage of the database shows where all files are looked through.
@@ -144,7 +144,8 @@ pub fn diagnose(checkup: &Checkup<'_>, report: &mut dyn FnMut(Finding)) -> Resul
         listed(&snapshot, &index, &rows, &providers, known, report);
     }
     for (id, row) in &rows.threads {
-        if !files.threads.contains_key(id) && !Path::new(&row.path).exists() {
+        let is_here = files.threads.contains_key(id) || misnamed.contains(id);
+        if !is_here && !Path::new(&row.path).exists() {
             let mut finding = Finding::new(&LOST_FILE, format!("its file was {}", row.path)).at(&index);
             finding.session = Some(id.clone());
             report(
@@ -202,8 +203,9 @@ fn stem(path: &Path) -> PathBuf {
     if locate::is_packed(path) { path.with_extension("") } else { path.to_owned() }
 }
 
-/// Looks for rollouts under names that Codex does not know.
-fn names(home: &Path, files: &Files, report: &mut dyn FnMut(Finding)) -> Result<()> {
+/// Looks for rollouts under names that Codex does not know; returns the sessions that they are of.
+fn names(home: &Path, files: &Files, report: &mut dyn FnMut(Finding)) -> Result<HashSet<String>> {
+    let mut sessions = HashSet::new();
     let mut folders = vec![home.join(locate::SESSIONS), home.join(locate::ARCHIVED)];
     while let Some(folder) = folders.pop() {
         // Three levels of dates, and one to spare; a link is not followed.
@@ -215,11 +217,13 @@ fn names(home: &Path, files: &Files, report: &mut dyn FnMut(Finding)) -> Result<
                 && entry.name.ends_with(".jsonl")
                 && locate::Name::parse(&entry.name).is_none()
             {
-                misnamed(home, files, &entry.path).into_iter().for_each(&mut *report);
+                let Some(finding) = misnamed(home, files, &entry.path) else { continue };
+                sessions.extend(finding.session.clone());
+                report(finding);
             }
         }
     }
-    Ok(())
+    Ok(sessions)
 }
 
 fn misnamed(home: &Path, files: &Files, path: &Path) -> Option<Finding> {
@@ -351,7 +355,8 @@ fn repoint(snapshot: &Snapshot, index: &Path, known: &Known) -> Option<Repair> {
     let path = known.found.path.to_str()?.to_owned();
     row.values.insert("rollout_path".into(), Cell::Text(path.into()));
     let scope = Scope { table: "threads".to_owned(), column: "id".to_owned(), values: vec![id.clone()] };
-    let mend = Mend::Rows { database: index.to_owned(), scope: vec![scope], rows: vec![row] };
+    let mend =
+        Mend::Rows { database: index.to_owned(), scope: vec![scope], rows: vec![row], shared: Vec::new() };
     Some(Repair::Changes(vec![mend]))
 }
 

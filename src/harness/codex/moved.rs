@@ -1,9 +1,9 @@
-//! What Codex has in its databases of a thread whose directory moves.
+//! What Codex has in its index of a thread whose directory moves.
 //!
 //! Codex 0.169 lists threads by `cwd` in `threads` of `state_5.sqlite`, and never brings that in line
-//! with a rollout that it knows already. `thread_history_1.sqlite` holds what its screen shows of a
-//! thread, with the places in the rollout where each turn begins: these move with every path that
-//! gets longer or shorter.
+//! with a rollout that it knows already. What `thread_history_1.sqlite` holds of a thread, for the
+//! screen, stays: the places in the rollout that it names are then a little beside, and the program
+//! goes on with it all the same.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -60,13 +60,11 @@ pub fn reindex(target: &Target<'_>, index: &OutIndex, out: &mut dyn Write) -> Re
         &snapshot,
         &index.scope,
         &mut |row| {
-            let is_own = matches!(row.values.get("id"), Some(Cell::Text(id)) if id == target.id);
-            if let Some(Cell::Text(old)) = row.values.get("cwd") {
-                // The program may have gone on in another directory: the row says where it is listed.
-                let new = paths.map(old).or_else(|| is_own.then(|| cwd.clone().into_owned()));
-                if let Some(new) = new {
-                    row.values.insert("cwd".into(), Cell::from(new));
-                }
+            // The program may have gone on in another directory, where it lists the thread since.
+            if let Some(Cell::Text(old)) = row.values.get("cwd")
+                && let Some(new) = paths.map(old)
+            {
+                row.values.insert("cwd".into(), Cell::from(new));
             }
         },
         out,

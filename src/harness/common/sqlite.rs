@@ -139,7 +139,7 @@ impl Snapshot {
     /// # Errors
     /// When the database cannot be read at all.
     pub fn damage(&self) -> Result<Vec<String>> {
-        let mut found = self.names("SELECT quick_check FROM pragma_quick_check(10)", [])?;
+        let mut found = self.names("PRAGMA quick_check(10)", [])?;
         found.retain(|line| line != "ok");
         Ok(found)
     }

@@ -8,11 +8,13 @@
 //! [`open`] gathers what belongs to one, [`index`] finds which messages of a file hold ([`record`],
 //! [`walk`]), [`read`] and [`speak`] make events of them ([`native`], [`mod@text`], [`calls`],
 //! [`tools`]); [`checkpoint`] knows files that the user names.
-//! Writing: [`place`] says where, [`relocate`] moves a session, [`moved`] what is kept beside it, [`write`] makes one from events
-//! ([`turn`], [`emit`]). [`live`] asks about running programs.
+//! Writing: [`place`] says where, [`relocate`] moves a session, [`moved`] what is kept beside it,
+//! [`write`] makes one from events ([`turn`], [`emit`]). [`live`] asks about running programs,
+//! [`doctor`] looks for what is wrong.
 
 mod calls;
 mod checkpoint;
+mod doctor;
 mod emit;
 mod head;
 mod index;
@@ -39,6 +41,7 @@ mod tests;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use super::diagnosis::{Checkup, Code, Finding, Part};
 use super::{
     Companion, Found, Harness, Info, Layout, NativeSession, OutFile, OutSource, Resume, Target,
     TranscriptWriter,
@@ -107,6 +110,10 @@ impl Harness for Gemini {
         place::native(target, files)
     }
 
+    fn place_moved(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
+        moved::place(target, files)
+    }
+
     fn companions(&self, target: &Target<'_>) -> Result<Vec<Companion>> {
         moved::companions(target)
     }
@@ -146,5 +153,22 @@ impl Harness for Gemini {
 
     fn resume(&self, id: &str, cwd: &Path) -> Resume {
         Resume { argv: vec!["gemini".into(), "--resume".into(), id.into()], cwd: cwd.to_owned() }
+    }
+
+    fn codes(&self) -> &'static [Code] {
+        &doctor::CODES
+    }
+
+    fn diagnose(&self, checkup: &Checkup<'_>, report: &mut dyn FnMut(Finding)) -> Result<()> {
+        doctor::diagnose(checkup, report)
+    }
+
+    fn parts(&self, checkup: &Checkup<'_>) -> Result<Vec<Part>> {
+        doctor::parts(checkup)
+    }
+
+    /// Gemini CLI 0.61 appends right behind it.
+    fn must_cut_torn_line(&self) -> bool {
+        true
     }
 }

@@ -200,8 +200,14 @@ fn own_place(target: &Target<'_>, data: &Path, project: &Project, below: &str) -
 /// (`--delete-session`) as well, and stays.
 fn transcript(target: &Target<'_>) -> String {
     let begin: String = target.id.chars().take(8).collect();
-    let other = ids::derived(&["gemini", "file", target.id]).simple().to_string();
-    format!("chats/session-{}-{begin}-{}.jsonl", created(target).format("%Y-%m-%dT%H-%M"), &other[..8])
+    format!("chats/session-{}-{begin}-{}.jsonl", created(target).format("%Y-%m-%dT%H-%M"), other(target.id))
+}
+
+/// Eight characters that are no other session's.
+pub fn other(id: &str) -> String {
+    let mut other = ids::derived(&["gemini", "file", id]).simple().to_string();
+    other.truncate(8);
+    other
 }
 
 /// When a session began, as far as anybody knows.

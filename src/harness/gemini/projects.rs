@@ -93,6 +93,38 @@ fn owners(data: &Path) -> BTreeMap<String, String> {
     owners
 }
 
+/// The directory of the store that the program uses for `cwd`, a path as [`real_path`] gives it; `None`:
+/// it would make a new one.
+pub fn serving(data: &Path, cwd: &str) -> Option<String> {
+    let registry = Registry::read(data);
+    let owners = owners(data);
+    let is_own =
+        |slug: &str| BASES.iter().all(|base| owner(data, base, slug).is_none_or(|owner| same(&owner, cwd)));
+    let registered = registry.projects.iter().find(|(path, slug)| same(path, cwd) && is_own(slug));
+    if let Some((_, slug)) = registered {
+        return Some(slug.clone());
+    }
+    if let Some((slug, _)) = owners.iter().find(|(_, owner)| same(owner, cwd)) {
+        return Some(slug.clone());
+    }
+    // A directory of the right name without a marker is taken for its own.
+    let name = slugify(Path::new(cwd).file_name().and_then(|name| name.to_str()).unwrap_or_default());
+    let is_free = !registry.projects.values().any(|taken| *taken == name) && !owners.contains_key(&name);
+    (is_free && data.join("tmp").join(&name).is_dir()).then_some(name)
+}
+
+/// What is wrong with the registry; `None`: nothing, or there is none.
+pub fn problem(data: &Path) -> Option<String> {
+    let bytes = fs::read(data.join("projects.json")).ok()?;
+    match serde_json::from_slice::<Registry>(&bytes) {
+        Err(error) => Some(format!("line {}, column {}: {error}", error.line(), error.column())),
+        Ok(registry) => {
+            let odd = registry.projects.values().find(|slug| !is_slug(slug))?;
+            Some(format!("{odd:?} is no name that Gemini CLI gives"))
+        }
+    }
+}
+
 /// A project of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Project {

@@ -7,6 +7,7 @@
 //! each.
 
 mod columns;
+mod doctor;
 mod flavour;
 mod paths;
 mod reading;
@@ -18,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
+use super::diagnosis::{Checkup, Code, Finding, Part};
 use super::{
     Confirmation, Found, Harness, Info, Layout, NativeSession, OutFile, OutIndex, Placed, Resume, RowWriter,
     Target, TranscriptWriter,
@@ -146,5 +148,17 @@ impl Harness for Opencode {
 
     fn confirm(&self, env: &Env, placed: &[Placed<'_>]) -> Result<Confirmation> {
         confirm::confirm(self.0, env, placed)
+    }
+
+    fn codes(&self) -> &'static [Code] {
+        &doctor::CODES
+    }
+
+    fn diagnose(&self, checkup: &Checkup<'_>, report: &mut dyn FnMut(Finding)) -> Result<()> {
+        doctor::diagnose(self.0, checkup, report)
+    }
+
+    fn parts(&self, checkup: &Checkup<'_>) -> Result<Vec<Part>> {
+        Ok(doctor::parts(self.0, checkup))
     }
 }

@@ -5,6 +5,7 @@
 //! - [`gone`]: sessions whose directory is not there, and where it may be now ([`whereabouts`])
 //! - [`damage`]: files that cannot be read in places
 //! - [`machine`]: interrupted imports, versions, owners
+//! - [`follow`]: sessions that follow a directory
 //! - [`repair`]: the repairs of one run, as one import that `undo` takes back
 //! - [`report`]: what is told about it
 //!
@@ -18,6 +19,7 @@
 
 pub mod codes;
 pub mod damage;
+pub mod follow;
 pub mod gone;
 pub mod machine;
 pub mod repair;

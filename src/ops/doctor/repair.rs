@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use super::{Found, Options, Store};
+use super::{Found, Options, Store, follow};
 use crate::env::Env;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::harness::diagnosis::{Known, Mend, Repair};
@@ -71,13 +71,30 @@ pub fn run(
 ) -> Result<Fixed> {
     let mut fixed = Fixed::nothing(found.len());
     let opened = open(env, stores, found, warnings);
-    let sessions: Vec<Again<'_>> = opened
+    let followed = follow::open(env, found, warnings).unwrap_or_else(|error| {
+        warnings.push(format!("no session followed its directory: {error}"));
+        None
+    });
+    let mut sessions: Vec<Again<'_>> = opened
         .iter()
         .filter_map(|(finding, harness, session, existing)| {
             let again = again::plan(env, *harness, session, existing.as_ref(), *finding);
             again.map_err(|error| warnings.push(told(found, *finding, &error))).ok()
         })
         .collect();
+    if let Some(follow) = &followed {
+        match follow::plan(env, follow, found, warnings) {
+            Ok(more) => sessions.extend(more),
+            Err(error) => warnings.push(format!("no session followed its directory: {error}")),
+        }
+    }
+    sessions.retain(|again| match make_store(env, options, again) {
+        Ok(()) => true,
+        Err(error) => {
+            warnings.push(format!("{} was not repaired: {error}", again.planned.label()));
+            false
+        }
+    });
     let mut jobs = Vec::new();
     for (place, finding) in found.iter().enumerate() {
         let Some(Repair::Changes(mends)) = &finding.finding.repair else { continue };
@@ -93,20 +110,38 @@ pub fn run(
             false => Content::Again { session, content },
         });
         jobs.push(Job {
-            findings: vec![again.place],
+            findings: again.places.clone(),
             label: again.planned.label(),
             actions: work.actions,
             contents: contents.collect(),
         });
     }
-    let jobs = apart(join(jobs), found, warnings);
+    let jobs = apart(join(jobs), warnings);
     if !jobs.is_empty() {
-        carry_out(env, &jobs, &sessions, found, progress, warnings, &mut fixed)?;
+        carry_out(env, &jobs, &sessions, progress, warnings, &mut fixed)?;
     }
     if !options.no_confirm {
         ask(env, stores, found, warnings, &mut fixed);
     }
     Ok(fixed)
+}
+
+/// Lets the program make its database, when the session needs one.
+fn make_store(env: &Env, options: &Options, again: &Again<'_>) -> Result<()> {
+    let planned = &again.planned;
+    let (Some(to), Some(rows), Some(destination)) = (planned.to, &planned.layout.rows, &planned.destination)
+    else {
+        return Ok(());
+    };
+    if rows.database.exists() {
+        return Ok(());
+    }
+    if options.no_confirm {
+        let message = format!("there is no database {}", rows.database.display());
+        let hint = format!("start {} once, or leave --no-confirm away", to.info().name);
+        return Err(Error::new(Kind::NotFound, message).hint(hint));
+    }
+    to.make_store(env, &destination.cwd)
 }
 
 fn told(found: &[Found], place: usize, error: &Error) -> String {
@@ -197,11 +232,11 @@ fn job<'a>(
                 });
                 contents.push(Content::None);
             }
-            Mend::Rows { database, scope, rows } => {
+            Mend::Rows { database, scope, rows, shared } => {
                 actions.push(Action::Rows {
                     path: database.clone(),
                     scope: scope.clone(),
-                    shared: Vec::new(),
+                    shared: shared.clone(),
                 });
                 contents.push(Content::Rows(rows));
             }
@@ -229,34 +264,41 @@ fn join(jobs: Vec<Job<'_>>) -> Vec<Job<'_>> {
     joined
 }
 
-/// Leaves out repairs that would change a file which another one changes: the next run does them.
-fn apart<'a>(jobs: Vec<Job<'a>>, found: &[Found], warnings: &mut Vec<String>) -> Vec<Job<'a>> {
-    let mut taken: BTreeSet<PathBuf> = BTreeSet::new();
+/// Leaves out repairs that would change what another one changes: the next run does them.
+fn apart<'a>(jobs: Vec<Job<'a>>, warnings: &mut Vec<String>) -> Vec<Job<'a>> {
+    let mut taken: BTreeSet<(PathBuf, String)> = BTreeSet::new();
     let mut chosen = Vec::new();
     for job in jobs {
-        let files = job.actions.iter().filter(|action| !is_shared(action)).map(Action::path);
-        let files: BTreeSet<PathBuf> = files.map(Path::to_owned).collect();
-        if files.is_disjoint(&taken) {
-            taken.extend(files);
+        let changed: BTreeSet<(PathBuf, String)> = job.actions.iter().flat_map(changed).collect();
+        if changed.is_disjoint(&taken) {
+            taken.extend(changed);
             chosen.push(job);
         } else {
-            let code = found[job.findings[0]].finding.code.id;
-            warnings.push(format!("{code} of {} waits for the next `doctor --fix`", job.label));
+            warnings.push(format!("a repair of {} waits for the next `doctor --fix`", job.label));
         }
     }
     chosen
 }
 
-/// Whether other repairs may change the same file.
-fn is_shared(action: &Action) -> bool {
-    matches!(action, Action::AppendLine { .. } | Action::Rows { .. })
+/// What an action has for itself: a file, or rows of a database.
+fn changed(action: &Action) -> Vec<(PathBuf, String)> {
+    let path = action.path().to_owned();
+    match action {
+        Action::AppendLine { .. } => Vec::new(),
+        Action::Rows { scope, .. } => scope
+            .iter()
+            .flat_map(|part| {
+                part.values.iter().map(|value| (path.clone(), format!("{}\n{value}", part.table)))
+            })
+            .collect(),
+        _ => vec![(path, String::new())],
+    }
 }
 
 fn carry_out(
     env: &Env,
     jobs: &[Job<'_>],
     sessions: &[Again<'_>],
-    found: &[Found],
     progress: &dyn Progress,
     warnings: &mut Vec<String>,
     fixed: &mut Fixed,
@@ -287,7 +329,7 @@ fn carry_out(
                 return Err(error);
             }
             transaction.drop_session(place)?;
-            warnings.push(told(found, job.findings[0], &error));
+            warnings.push(format!("{} was not repaired: {error}", job.label));
         }
     }
     let committed = transaction.commit(progress)?;
@@ -299,7 +341,9 @@ fn carry_out(
                 job.findings.iter().for_each(|&place| fixed.done[place] = true);
             }
             Outcome::Dropped => {}
-            Outcome::Failed(error) => warnings.push(told(found, job.findings[0], error)),
+            Outcome::Failed(error) => {
+                warnings.push(format!("{} was not repaired: {error}", job.label));
+            }
         }
     }
     Ok(())

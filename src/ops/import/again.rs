@@ -19,8 +19,9 @@ pub struct Again<'a> {
     /// What would be written, and where.
     pub planned: Planned<'a>,
     /// What the caller knows it by.
-    pub place: usize,
-    options: Options,
+    pub places: Vec<usize>,
+    /// How it is written.
+    pub options: Options,
 }
 
 /// Plans it for the directory that the session has. `existing` is replaced; without it the session
@@ -76,7 +77,7 @@ pub fn plan<'a>(
     if let Some(handover) = &planned.layout.handover {
         return Err(Error::new(Kind::Unsupported, handover.clone()));
     }
-    Ok(Again { planned, place, options })
+    Ok(Again { planned, places: vec![place], options })
 }
 
 impl Again<'_> {

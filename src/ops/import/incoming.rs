@@ -71,7 +71,9 @@ impl<'a> Incoming<'a> {
             let Some(session) = manifest.sessions.get(place) else { continue };
             let repo = session.repo.and_then(|repo| Some((repo, manifest.repos.get(repo)?)));
             if let Some((number, repo)) = repo {
-                let bundle = repo.carried.as_ref().map(|_| BundlePlace { archive, repo: number });
+                let carried = repo.carried.as_ref();
+                let is_bundled = carried.is_some_and(|carried| carried.commits > 0 || carried.work.is_some());
+                let bundle = is_bundled.then_some(BundlePlace { archive, repo: number });
                 let known = repos.entry(number);
                 let new = || Repository { repo: Cow::Borrowed(repo), sessions: Vec::new(), bundle };
                 known.or_insert_with(new).sessions.push(sessions.len());

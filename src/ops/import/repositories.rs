@@ -108,9 +108,8 @@ impl<'a> Repositories<'a> {
             if options.dry_run {
                 place.would_clone();
             } else {
-                progress.begin(&format!("cloning {}", target.display()), 0);
+                progress.tell(&format!("cloning {}", target.display()));
                 let cloned = place.clone(git, &target, warnings);
-                progress.end();
                 match cloned {
                     Ok(()) => self.left.push(Left::clone(&target)),
                     Err(error) if interrupt::is_asked() => return Err(error),
@@ -342,10 +341,7 @@ impl Place<'_> {
     }
 
     fn bundle(&self) -> Result<Option<Bundle>> {
-        let carried = self.incoming.repo.carried.as_ref();
-        let place =
-            self.incoming.bundle.filter(|_| carried.is_some_and(|c| c.commits > 0 || c.work.is_some()));
-        place.map(|place| place.copy()).transpose()
+        self.incoming.bundle.map(|place| place.copy()).transpose()
     }
 
     /// What the user should know besides the row.

@@ -2,7 +2,6 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use super::Options;
 use crate::env::Env;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::harness::HARNESSES;
@@ -34,9 +33,9 @@ impl Ends {
     ///
     /// # Errors
     /// When one of them cannot be an end of this move; the error says what to do.
-    pub fn find(env: &Env, options: &Options) -> Result<Self> {
-        let old = old_place(env, &options.old)?;
-        let new = real_path(&plain(&env.cwd().join(expand(env, &options.new)?)));
+    pub fn find(env: &Env, old: &str, new: &str, and_folder: bool) -> Result<Self> {
+        let old = old_place(env, old)?;
+        let new = real_path(&plain(&env.cwd().join(expand(env, new)?)));
         let new_text = text(&new)?;
         if old == new_text {
             return Err(Error::usage(format!("{old} is where the folder is already"))
@@ -48,7 +47,7 @@ impl Ends {
             spellings: vec![old.clone()],
             old,
             new,
-            folder: options.and_folder,
+            folder: and_folder,
             warnings: Vec::new(),
             new_text,
         };
@@ -57,7 +56,7 @@ impl Ends {
         if real_old != ends.old && !leads_to_new {
             ends.spellings.push(real_old);
         }
-        if options.and_folder {
+        if and_folder {
             ends.check_both(env)?
         } else {
             ends.check_new()?
@@ -178,6 +177,11 @@ impl Ends {
     }
 }
 
+/// The folder that a session of this directory is in.
+pub fn of<'e>(ends: &'e [Ends], cwd: Option<&str>) -> Option<&'e Ends> {
+    cwd.and_then(|cwd| ends.iter().find(|ends| ends.holds(cwd)))
+}
+
 /// Where the folder was.
 fn old_place(env: &Env, given: &str) -> Result<String> {
     if given.is_empty() {
@@ -276,8 +280,7 @@ mod tests {
 
         fn find(&self, old: &str, new: &str, and_folder: bool) -> Result<Ends> {
             let env = Env::isolated(self.dir()).with_cwd(self.dir().join("work"));
-            let options = Options { old: old.into(), new: new.into(), and_folder, ..Options::default() };
-            Ends::find(&env, &options)
+            Ends::find(&env, old, new, and_folder)
         }
 
         fn refusal(&self, old: &str, new: &str, and_folder: bool) -> String {

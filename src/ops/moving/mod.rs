@@ -6,18 +6,21 @@
 //!
 //! - [`ends`]: the folder's old and new place, and what is wrong with them
 //! - [`plan`](mod@plan): what happens to each session
+//! - [`worktrees`]: what git has to be told
 //! - [`near`]: what the user may have meant when no session is there
 
 pub mod ends;
 pub mod near;
 pub mod plan;
+pub mod worktrees;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::env::Env;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
+use crate::ops::import::decide::Planned;
 use crate::ops::import::report::Row;
 use crate::ops::import::{self, Incoming};
 use crate::ops::select::{Selected, Selection};
@@ -28,12 +31,11 @@ use ends::Ends;
 /// What to move.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
-    /// Where the folder was: a path of this machine (`~` is the home directory, a relative one is
-    /// below the current directory), or of another one.
-    pub old: String,
-    /// Where it is.
-    pub new: String,
-    /// Move the folder itself too.
+    /// Where a folder was and where it is. The first is a path of this machine (`~` is the home
+    /// directory, a relative one is below the current directory), or of another one. Of several that
+    /// fit a session the first counts.
+    pub folders: Vec<(String, String)>,
+    /// Move the folders themselves too; there can be only one then.
     pub and_folder: bool,
     /// Only sessions of these harnesses; empty: of all.
     pub harnesses: Vec<String>,
@@ -58,7 +60,7 @@ pub struct Report {
     pub import_id: Option<String>,
     /// Where copies of what was replaced are; `None` when nothing was.
     pub backup_dir: Option<PathBuf>,
-    /// Where the folder was, in full.
+    /// Where the (first) folder was, in full.
     pub old: String,
     /// Where it is, in full.
     pub new: PathBuf,
@@ -83,29 +85,38 @@ impl Report {
 /// When one of the two places is not as it has to be, no session is in the old one, or nothing could
 /// be done at all. What happened to each session is in the report.
 pub fn run(env: &Env, options: &Options, progress: &dyn Progress) -> Result<Report> {
-    let ends = Ends::find(env, options)?;
-    let mut warnings = ends.warnings.clone();
+    let ends = options.folders.iter().map(|(old, new)| Ends::find(env, old, new, options.and_folder));
+    let ends = ends.collect::<Result<Vec<Ends>>>()?;
+    let first = match ends.as_slice() {
+        [first] => first,
+        [first, ..] if !options.and_folder => first,
+        _ => return Err(Error::usage("there has to be one folder to move")),
+    };
+    let mut warnings: Vec<String> = ends.iter().flat_map(|ends| ends.warnings.clone()).collect();
     let selection =
         Selection { ids: options.ids.clone(), harnesses: options.harnesses.clone(), ..Selection::default() };
     let all = selection.resolve(env, &mut warnings)?;
     let (chosen, others): (Vec<Selected>, Vec<Selected>) =
-        all.into_iter().partition(|one| one.head.cwd.as_deref().is_some_and(|cwd| ends.holds(cwd)));
+        all.into_iter().partition(|one| ends::of(&ends, one.head.cwd.as_deref()).is_some());
     let mut report = Report {
         schema: "holdall.move/1",
         dry_run: options.dry_run,
         import_id: None,
         backup_dir: None,
-        old: ends.old.clone(),
-        new: ends.new.clone(),
+        old: first.old.clone(),
+        new: first.new.clone(),
         folder: None,
         sessions: Vec::new(),
         warnings,
     };
+    if first.folder {
+        report.warnings.extend(worktrees::advice(Path::new(&first.old), &first.new));
+    }
     if chosen.is_empty() {
-        if !was_moved(env, &ends)? {
-            return Err(near::nothing_there(&ends, &others));
+        if !was_moved(env, first)? {
+            return Err(near::nothing_there(first, &others));
         }
-        report.warnings.push(format!("the sessions of {} are in {} already", ends.old, ends.new.display()));
+        report.warnings.push(format!("the sessions of {} are in {} already", first.old, first.new.display()));
         return Ok(report);
     }
     let mut incoming = Incoming::from_here(env, &chosen, false)?;
@@ -114,13 +125,16 @@ pub fn run(env: &Env, options: &Options, progress: &dyn Progress) -> Result<Repo
         dry_run: options.dry_run,
         no_backup: options.no_backup,
         no_confirm: options.no_confirm,
-        moved: Some(ends.moved()),
+        moved: Some(first.moved()),
         ..import::Options::default()
     };
     let plans = plan::plan(env, &incoming, &chosen, &others, &ends, &import_options, &mut report.warnings)?;
+    if first.folder {
+        refuse_to_leave(&plans)?;
+    }
     let warnings = std::mem::take(&mut report.warnings);
     let done = import::apply::run(env, &incoming, &import_options, plans, warnings, progress)?;
-    if ends.folder && done.sessions.iter().any(|row| row.action == "move") {
+    if first.folder && done.sessions.iter().any(|row| row.action == "move") {
         report.folder = Some(if options.dry_run { "would-move" } else { "moved" });
     }
     Ok(Report {
@@ -130,6 +144,22 @@ pub fn run(env: &Env, options: &Options, progress: &dyn Progress) -> Result<Repo
         warnings: done.warnings,
         ..report
     })
+}
+
+/// A folder is not moved from under a session that cannot follow.
+fn refuse_to_leave(plans: &[Planned<'_>]) -> Result<()> {
+    let staying: Vec<&Planned<'_>> = plans.iter().filter(|plan| !plan.acts()).collect();
+    if staying.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "the folder was not moved, and no session: {} of {} could not follow",
+        staying.len(),
+        plans.len()
+    );
+    Err(staying.into_iter().take(10).fold(Error::new(Kind::Conflict, message), |error, plan| {
+        error.hint(format!("{}: {}", plan.label(), plan.reason().unwrap_or_default()))
+    }))
 }
 
 /// Whether the sessions followed to the same place before.

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use rayon::prelude::*;
 
-use super::ends::Ends;
+use super::ends::{self, Ends};
 use crate::env::Env;
 use crate::error::{IoContext, Result};
 use crate::harness::{Companion, Growth, Harness, OutFile, OutSource, Stored};
@@ -27,7 +27,7 @@ pub fn plan<'a>(
     incoming: &'a Incoming<'a>,
     chosen: &[Selected],
     others: &[Selected],
-    ends: &Ends,
+    ends: &[Ends],
     options: &Options,
     warnings: &mut Vec<String>,
 ) -> Result<Vec<Planned<'a>>> {
@@ -78,11 +78,14 @@ fn plan_one<'a>(
     env: &Env,
     session: &'a Session<'a>,
     selected: &Selected,
-    ends: &Ends,
+    ends: &[Ends],
     options: &Options,
 ) -> Result<Planned<'a>> {
     let Selected { harness, found, .. } = selected;
     let cwd = session.head.cwd.as_deref().unwrap_or_default();
+    let Some(ends) = ends::of(ends, Some(cwd)) else {
+        return Ok(refused(session, selected, "it has been changed meanwhile"));
+    };
     if let Some(reason) = harness.live(env, found)? {
         return Ok(refused(session, selected, decide::in_use(&reason)));
     }

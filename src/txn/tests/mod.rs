@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods)] // Tests play the user and the harness.
 
+mod folder;
 mod import;
 mod model;
 mod recovery;

@@ -42,6 +42,11 @@ pub(super) fn crash_with(
 ) {
     let transaction = machine.begin("A", plans.to_vec()).unwrap();
     stage(&transaction);
+    crash_at(transaction, sessions);
+}
+
+/// Crashes when so many sessions are in place.
+pub(super) fn crash_at(transaction: Transaction, sessions: usize) {
     let progress = CrashAfter { sessions, seen: AtomicUsize::new(NOT_YET) };
     let crashed = catch_unwind(AssertUnwindSafe(|| transaction.commit(&progress).map(|_| ())));
     assert!(crashed.is_err());

@@ -14,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use holdall::error::{Error, IoContext, Result};
 use holdall::model::rows::{Row, Scope, SharedRow};
 use holdall::progress::Silent;
-use holdall::txn::{self, Action, ImportState, Meta, Outcome, SessionPlan, Transaction};
+use holdall::txn::{self, Action, ImportState, Meta, Moved, Outcome, SessionPlan, Transaction};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
@@ -73,6 +73,7 @@ impl World {
             world.old(&format!("store/old{session}/replaced"), &format!("old {session}\n"));
             world.old(&format!("store/old{session}/removed"), &format!("gone {session}\n"));
         }
+        world.old("work/old/file", "of the user\n");
         world.old("store/index", "{\"id\":\"old\"}\n{\"id\":\"open\"}");
         let database = Connection::open(world.home().join(DATABASE)).unwrap();
         database.execute_batch(TABLES).unwrap();
@@ -118,6 +119,12 @@ impl World {
         }
     }
 
+    /// The folder that moves with its sessions.
+    fn folder(&self) -> Moved {
+        let path = |name: &str| self.home().join("work").join(name).to_str().unwrap().to_owned();
+        Moved { old: path("old"), new: path("new"), folder: true }
+    }
+
     fn old(&self, name: &str, text: &str) {
         let path = self.home().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -151,6 +158,13 @@ impl World {
                     modified: None,
                 };
                 vec![create("one"), create("two"), line(session)]
+            } else if kind == "moved" {
+                let created = path(format!("moved{session}/replaced"));
+                let removed = ["replaced", "removed"];
+                let removed =
+                    removed.map(|name| Action::Remove { path: path(format!("old{session}/{name}")) });
+                let [first, second] = removed;
+                vec![Action::Create { path: created, modified: None }, first, second, line(session)]
             } else {
                 let replaced = path(format!("old{session}/replaced"));
                 vec![
@@ -175,8 +189,11 @@ impl World {
                 created,
                 tool: "holdall 0.1.0".into(),
                 backup: true,
-                moved: None,
-                tidied: Vec::new(),
+                moved: (kind == "moved").then(|| self.folder()),
+                tidied: match kind {
+                    "moved" => (0..SESSIONS).map(|n| self.home().join(format!("store/old{n}"))).collect(),
+                    _ => Vec::new(),
+                },
             };
             let transaction = Transaction::begin(&self.state(), "A", meta, plans.clone())?;
             for (session, plan) in plans.iter().enumerate() {
@@ -263,6 +280,7 @@ impl World {
             let new: &[(&str, Option<&str>)] = match kind {
                 "new" => &[("new#/sub/one", Some("0")), ("new#/sub/two", Some("1"))],
                 "rows-new" => &[],
+                "moved" => &[("moved#/replaced", Some("0")), ("old#/replaced", None), ("old#/removed", None)],
                 "rows-changed" => &[("old#/replaced", Some("0"))],
                 _ => &[("old#/replaced", Some("0")), ("old#/removed", None), ("old#/added", Some("2"))],
             };
@@ -311,7 +329,9 @@ impl World {
         for (path, entry) in now {
             let name = path.to_str().unwrap();
             assert!(!name.contains(".holdall-"), "{name} was left behind");
-            let ours = ["store/new", "store/old", "store/names"].iter().any(|ours| name.starts_with(ours));
+            let ours = ["store/new", "store/old", "store/moved", "store/names", "work/new"]
+                .iter()
+                .any(|ours| name.starts_with(ours));
             let lock = name == "store/index.lock" && bits != 0;
             let known = [index, DATABASE].contains(&name) || before.get(path) == Some(entry) || lock;
             assert!(known || ours, "{name} was not there before: {entry:?}");
@@ -330,8 +350,16 @@ impl World {
         };
         assert_eq!(rest(now), rest(before));
         for (path, entry) in before.iter().filter(|(path, _)| !path.starts_with("store")) {
-            assert_eq!(now.get(path), Some(entry));
+            let moved = path.strip_prefix("work/old").map(|rest| Path::new("work/new").join(rest));
+            let moved = moved.ok().and_then(|moved| now.get(&moved));
+            assert_eq!(now.get(path).xor(moved), Some(entry), "{}", path.display());
         }
+        let is_moved = now.contains_key(Path::new("work/new"));
+        assert!(!is_moved || bits != 0, "the folder went without a session");
+        let all = bits == (1 << SESSIONS) - 1;
+        let leaves = before.keys().any(|path| path.starts_with("store/old0"))
+            && !now.contains_key(Path::new("store/old0"));
+        assert!(!(all && leaves) || is_moved, "all sessions went without their folder");
         if bits == 0 {
             assert_eq!(now, before);
         }

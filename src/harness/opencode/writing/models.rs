@@ -109,7 +109,8 @@ impl Models {
         self.config.get("provider").and_then(Value::as_object).into_iter().flatten()
     }
 
-    fn is_enabled(&self, provider: &str) -> bool {
+    /// Whether the configuration does not exclude the provider.
+    pub fn is_enabled(&self, provider: &str) -> bool {
         let list = |key: &str| self.config.get(key).and_then(Value::as_array);
         let has = |list: &Vec<Value>| list.iter().any(|name| name.as_str() == Some(provider));
         list("enabled_providers").is_none_or(has) && !list("disabled_providers").is_some_and(has)

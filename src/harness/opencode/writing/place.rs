@@ -12,7 +12,7 @@ use super::{ids, schema, store};
 use crate::error::{Error, Kind, Result};
 use crate::harness::{Growth, Layout, OutFile, OutRows, OutSource, Stored, Target};
 use crate::model::rows::{Row, Scope, SharedRow};
-use crate::model::{FileMeta, Role};
+use crate::model::{FileMeta, Role, Time};
 
 /// Where a session that was the program's before goes.
 ///
@@ -253,9 +253,14 @@ fn scope(owned: &[(&str, &str)], sessions: &[String]) -> Vec<Scope> {
     owned.iter().map(scope).collect()
 }
 
-/// The row of the project, which the program makes itself when it starts there.
+/// The row of the target's project.
 pub fn project(project: &Project, target: &Target<'_>) -> SharedRow {
-    let began = target.source.created.or(target.source.updated).unwrap_or_default().timestamp_millis();
+    project_row(project, target.source.created.or(target.source.updated).unwrap_or_default())
+}
+
+/// The row of a project, which the program makes itself when it starts there.
+pub fn project_row(project: &Project, began: Time) -> SharedRow {
+    let began = began.timestamp_millis();
     let row = Row::new("project")
         .with("worktree", project.root().to_string_lossy().into_owned())
         .with("vcs", project.is_repository().then_some("git"))
