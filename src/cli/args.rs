@@ -292,7 +292,7 @@ impl From<Git> for ops::export::Git {
 /// An archive.
 #[derive(Debug, Args)]
 pub struct FileArgs {
-    /// The archive; `-` reads stdin
+    /// The archive, or a directory of backups; `-` reads stdin
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }
@@ -358,7 +358,7 @@ impl From<Conflict> for OnConflict {
 /// Flags of `import`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// The archive; `-` reads stdin
+    /// The archive, or a directory of backups; `-` reads stdin
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// The harness to import into; default: each session's own
@@ -476,7 +476,7 @@ pub struct BackupArgs {
     #[arg(long, value_name = "AGE")]
     pub keep: Option<String>,
     /// Compression: 1 is fast, 9 is small
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=9))]
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=9))]
     pub level: u32,
     /// Read every session; without it, files whose inode, size and times are as they were count as unchanged
     #[arg(long)]
