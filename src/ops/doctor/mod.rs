@@ -6,6 +6,7 @@
 //! - [`damage`]: files that cannot be read in places
 //! - [`machine`]: interrupted imports, versions, owners
 //! - [`follow`]: sessions that follow a directory
+//! - [`jobs`]: what each repair changes
 //! - [`repair`]: the repairs of one run, as one import that `undo` takes back
 //! - [`report`]: what is told about it
 //!
@@ -21,6 +22,7 @@ pub mod codes;
 pub mod damage;
 pub mod follow;
 pub mod gone;
+pub mod jobs;
 pub mod machine;
 pub mod repair;
 pub mod report;
