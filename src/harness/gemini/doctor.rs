@@ -238,7 +238,7 @@ impl Retention {
             .filter(|known| known.head.is_some())
             .map(|known| (updated(&known.found).unwrap_or_else(|| env.now()), *known))
             .collect();
-        sessions.sort_by(|a, b| b.0.cmp(&a.0));
+        sessions.sort_by_key(|(updated, _)| std::cmp::Reverse(*updated));
         let advice =
             "`holdall backup DIR` keeps it; or set general.sessionRetention in settings.json, or resume it";
         for (place, (updated, known)) in sessions.into_iter().enumerate() {

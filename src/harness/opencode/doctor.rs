@@ -197,7 +197,7 @@ impl Store<'_> {
             if !self.rows.contains_key(parent) {
                 let detail = format!("it was started by {parent}, which is not there");
                 let mut finding = Finding::of(&LOST_PARENT, known, detail).run(resume);
-                finding.repair = self.change(&[id.clone()], |row| {
+                finding.repair = self.change(std::slice::from_ref(id), |row| {
                     row.values.insert("parent_id".into(), Cell::Null);
                 });
                 report(finding);
