@@ -317,7 +317,7 @@ fn family(harness: &str) {
     let machine = Machine::without_git("src/app");
     let program = Opencode::named(harness, &machine.home, &machine.cwd);
     let ids = bring(&machine, harness, &["chat", "edit", "fail", "subagent"]);
-    assert_eq!(findings(&doctor(&machine, &[])), expected(&[]));
+    assert_eq!(findings(&doctor(&machine, &["--no-confirm"])), expected(&[]));
 
     let data = machine.home.dir().join(".local/share").join(harness);
     let database = data.join(format!("{harness}.db"));
@@ -342,13 +342,13 @@ fn family(harness: &str) {
         ("opencode.legacy", &legacy),
         ("opencode.provider-off", &ids[1]),
     ];
-    assert_eq!(findings(&doctor(&machine, &[])), expected(&wrong));
-    let report = doctor(&machine, &["--fix"]);
+    assert_eq!(findings(&doctor(&machine, &["--no-confirm"])), expected(&wrong));
+    let report = doctor(&machine, &["--fix", "--no-confirm"]);
     assert_eq!(fixed(&report), expected(&wrong[..3]), "{report:#}");
     let after = program.listed().unwrap();
     assert!([&ids[0], &ids[1], &ids[3], &legacy].iter().all(|id| after.contains(id)), "{after:?}");
     program.resume(&legacy, "Go on, please.", None).unwrap();
-    assert_eq!(findings(&doctor(&machine, &[])), expected(&wrong[3..]));
+    assert_eq!(findings(&doctor(&machine, &["--no-confirm"])), expected(&wrong[3..]));
 }
 
 #[test]
