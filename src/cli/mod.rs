@@ -47,8 +47,14 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Exit
             return Ok(if error.use_stderr() { Exit::Usage } else { Exit::Done });
         }
     };
-    let env = Env::from_process()?;
     let ui = Ui::new(&cli.global);
+    let env = match Env::from_process().map_err(anyhow::Error::from) {
+        Ok(env) => env,
+        Err(error) => {
+            ui.complain(&error)?;
+            return Err(error);
+        }
+    };
     ctrlc::set_handler(|| {
         if !interrupt::ask() {
             std::process::exit(130);

@@ -1,6 +1,7 @@
 //! `holdall backup`: over a growing home, and whatever can be wrong with a directory of backups.
 
 mod growing;
+mod resumed;
 mod trouble;
 
 use std::collections::BTreeMap;
@@ -126,13 +127,14 @@ fn restored(restorable: &Restorable) -> Files {
     files
 }
 
-/// What is new of `now` since `before`, in one piece: new files whole, of those that only got longer
-/// what was added, and of those that were rewritten all.
+/// What is new of `now` since `before`, in one piece: new files whole, of the others everything from
+/// the first byte on that is another.
 fn new_bytes(before: &Files, now: &Files) -> Vec<u8> {
     let mut new = Vec::new();
     for (name, bytes) in now {
         let known = before.get(name).map_or(&[][..], Vec::as_slice);
-        new.extend_from_slice(bytes.strip_prefix(known).unwrap_or(bytes));
+        let same = bytes.iter().zip(known).take_while(|(now, then)| now == then).count();
+        new.extend_from_slice(&bytes[same..]);
     }
     new
 }
@@ -152,8 +154,8 @@ fn imported(root: &Path, file: &Path, only: &[String]) -> tree::Tree {
     for id in only {
         args.extend(["--session", id]);
     }
-    let ended = ended(holdall(&home, 400, &args));
-    let report: Value = serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{}", ended.stderr));
+    let ended = ended(holdall(&home, 330, &args));
+    let report: Value = serde_json::from_str(&ended.stdout).unwrap_or_else(|_| panic!("{args:?}: {ended:?}"));
     for session in report["sessions"].as_array().unwrap() {
         // Without the program there is no database; the session is handed over as a document.
         let handed_over = session["reason"].as_str().is_some_and(|reason| reason.contains("import"));

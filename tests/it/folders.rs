@@ -158,9 +158,24 @@ fn a_session_in_use_stays_and_the_others_go() {
 }
 
 #[test]
+fn a_folder_is_not_moved_from_under_a_session_in_use() {
+    let scene = Scene::new("claude", &["chat", "fail"]);
+    scene.done(&["move", CWD, "new"]);
+    let id = &cases::of("claude")[0].id;
+    let process = std::process::id();
+    scene.write(&format!(".claude/sessions/{process}.json"), &format!(r#"{{"sessionId":"{id}"}}"#));
+    let before = state_of(scene.home.dir());
+    let (error, code) = scene.json(&["move", "new", "newer", "--and-folder"]);
+    assert_eq!(code, 1, "{error:#}");
+    assert!(error["error"].as_str().unwrap().contains("1 of 2 could not follow"), "{error:#}");
+    same(&before, &state_of(scene.home.dir()), "a refusal");
+}
+
+#[test]
 fn the_folder_of_another_machine() {
     for (harness, json) in [("claude", true), ("codex", true), ("opencode", false)] {
         let scene = Scene::new(harness, &["chat"]);
+        fs::create_dir(scene.path("work/new/app")).unwrap();
         let old = r"C:\Users\Me\src\app";
         if json {
             let tree = state_of(scene.home.dir());
@@ -230,7 +245,9 @@ fn another_copy_that_went_on_loses_nothing() {
     let scene = Scene::new("claude", &["chat"]);
     let id = cases::of("claude")[0].id.clone();
     let new = scene.project("work/new");
-    let text = scene.read(&format!("{RECORDED}/{id}.jsonl")).replace(CWD, &scene.text("work/new"));
+    scene.done(&["move", CWD, "new"]);
+    let text = scene.read(&format!("{new}/{id}.jsonl"));
+    scene.done(&["undo"]);
     let more = format!("{text}{{\"type\":\"summary\",\"summary\":\"more\"}}\n");
     scene.write(&format!("{new}/{id}.jsonl"), &more);
     let (report, code) = scene.json(&["move", CWD, "new"]);

@@ -181,6 +181,14 @@ fn follow(harness: &'static str, old: Machine) {
         scene.holdall().done(&args).expect("they can move")
     };
 
+    // The program has been started at the new place, and looked in vain.
+    let found =
+        if harness == "claude" { None } else { Agent::as_it_is(harness, &new).listed().expect("a list") };
+    println!("{harness} by itself lists {found:?} of {:?}", ids_of(&[&scene.sessions]));
+    if ["codex", "gemini"].contains(&harness) {
+        assert_eq!(found, Some(Vec::new()), "there would be nothing to do");
+    }
+
     let before = state_of(&home);
     let dry = moving(&scene, &["--dry-run"]);
     same(&before, &state_of(&home), "a dry run");
@@ -231,12 +239,16 @@ fn codex_threads_follow() {
 
 #[test]
 fn opencode_sessions_follow() {
-    follow("opencode", Machine::without_git(OLD));
+    let old = Machine::new(OLD);
+    let git = ["remote", "add", "origin", "git@host:team/app.git"];
+    let done = old.home.command(Path::new("git"), &old.cwd).args(git).status();
+    assert!(done.expect("git starts").success());
+    follow("opencode", old);
 }
 
 #[test]
 fn kilo_sessions_follow() {
-    follow("kilo", Machine::new(OLD));
+    follow("kilo", Machine::without_git(OLD));
 }
 
 #[test]

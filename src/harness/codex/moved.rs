@@ -60,13 +60,11 @@ pub fn reindex(target: &Target<'_>, index: &OutIndex, out: &mut dyn Write) -> Re
         &snapshot,
         &index.scope,
         &mut |row| {
-            let is_own = matches!(row.values.get("id"), Some(Cell::Text(id)) if id == target.id);
-            if let Some(Cell::Text(old)) = row.values.get("cwd") {
-                // The program may have gone on in another directory: the row says where it is listed.
-                let new = paths.map(old).or_else(|| is_own.then(|| cwd.clone().into_owned()));
-                if let Some(new) = new {
-                    row.values.insert("cwd".into(), Cell::from(new));
-                }
+            // The program may have gone on in another directory, where it lists the thread since.
+            if let Some(Cell::Text(old)) = row.values.get("cwd")
+                && let Some(new) = paths.map(old)
+            {
+                row.values.insert("cwd".into(), Cell::from(new));
             }
         },
         out,

@@ -110,6 +110,10 @@ impl Harness for Gemini {
         place::native(target, files)
     }
 
+    fn place_moved(&self, target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
+        moved::place(target, files)
+    }
+
     fn companions(&self, target: &Target<'_>) -> Result<Vec<Companion>> {
         moved::companions(target)
     }

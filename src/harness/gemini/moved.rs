@@ -1,10 +1,25 @@
-//! What Gemini CLI keeps for a directory and not for one of its sessions.
+//! A session whose directory moves on this machine, and what Gemini CLI keeps for a directory.
 
 use super::locate::{self, checkpoint_tag};
+use super::place;
 use super::projects::Project;
 use crate::error::Result;
 use crate::harness::common::directory::entries;
-use crate::harness::{Companion, Target};
+use crate::harness::{Companion, Layout, Target};
+use crate::model::{FileMeta, Time};
+
+/// Where a session goes that stays on this machine: as one that comes from another, but the file
+/// changed when it did. The program itself goes by the times in it.
+///
+/// # Errors
+/// As [`place::native`].
+pub fn place(target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
+    let mut layout = place::native(target, files)?;
+    if let (Some(transcript), Some(found)) = (layout.files.first_mut(), target.existing) {
+        transcript.modified = Some(Time::from(found.modified));
+    }
+    Ok(layout)
+}
 
 /// The prompts that were typed there, for the arrow keys.
 const PROMPTS: &str = "logs.json";

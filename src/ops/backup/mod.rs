@@ -136,7 +136,8 @@ fn lasts(shelf: &Shelf, warnings: &mut Vec<String>) -> Lasts {
         lasts.insert(key, Last { link, state });
     }
     warnings.extend(lost.into_iter().map(|(reason, sessions)| {
-        format!("{sessions} sessions cannot be restored from here, and are stored whole if they still exist: {reason}")
+        let s = if sessions == 1 { "" } else { "s" };
+        format!("{sessions} session{s} cannot be restored from here (stored whole again, if still there): {reason}")
     }));
     lasts
 }

@@ -207,7 +207,7 @@ impl Shelf {
             };
             return Err(Error::new(
                 Kind::NotFound,
-                format!("{own} holds only what is new of it since {name}, {why}"),
+                format!("{own} holds only what is new since {name}, {why}"),
             )
             .hint(match self.dir {
                 Some(_) => format!("put {name} beside {own}"),

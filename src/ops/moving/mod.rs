@@ -6,18 +6,21 @@
 //!
 //! - [`ends`]: the folder's old and new place, and what is wrong with them
 //! - [`plan`](mod@plan): what happens to each session
+//! - [`worktrees`]: what git has to be told
 //! - [`near`]: what the user may have meant when no session is there
 
 pub mod ends;
 pub mod near;
 pub mod plan;
+pub mod worktrees;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use crate::env::Env;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
+use crate::ops::import::decide::Planned;
 use crate::ops::import::report::Row;
 use crate::ops::import::{self, Incoming};
 use crate::ops::select::{Selected, Selection};
@@ -106,6 +109,9 @@ pub fn run(env: &Env, options: &Options, progress: &dyn Progress) -> Result<Repo
         sessions: Vec::new(),
         warnings,
     };
+    if first.folder {
+        report.warnings.extend(worktrees::advice(Path::new(&first.old), &first.new));
+    }
     if chosen.is_empty() {
         if !was_moved(env, first)? {
             return Err(near::nothing_there(first, &others));
@@ -123,6 +129,9 @@ pub fn run(env: &Env, options: &Options, progress: &dyn Progress) -> Result<Repo
         ..import::Options::default()
     };
     let plans = plan::plan(env, &incoming, &chosen, &others, &ends, &import_options, &mut report.warnings)?;
+    if first.folder {
+        refuse_to_leave(&plans)?;
+    }
     let warnings = std::mem::take(&mut report.warnings);
     let done = import::apply::run(env, &incoming, &import_options, plans, warnings, progress)?;
     if first.folder && done.sessions.iter().any(|row| row.action == "move") {
@@ -135,6 +144,22 @@ pub fn run(env: &Env, options: &Options, progress: &dyn Progress) -> Result<Repo
         warnings: done.warnings,
         ..report
     })
+}
+
+/// A folder is not moved from under a session that cannot follow.
+fn refuse_to_leave(plans: &[Planned<'_>]) -> Result<()> {
+    let staying: Vec<&Planned<'_>> = plans.iter().filter(|plan| !plan.acts()).collect();
+    if staying.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "the folder was not moved, and no session: {} of {} could not follow",
+        staying.len(),
+        plans.len()
+    );
+    Err(staying.into_iter().take(10).fold(Error::new(Kind::Conflict, message), |error, plan| {
+        error.hint(format!("{}: {}", plan.label(), plan.reason().unwrap_or_default()))
+    }))
 }
 
 /// Whether the sessions followed to the same place before.

@@ -4,6 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use holdall::archive::manifest::{Continues, Grown, SourceMachine};
+use holdall::archive::{self, SessionInput, WriteOptions};
+use holdall::harness::common::files::{Files, Source};
+use holdall::model::{FileMeta, Head, Role};
+use holdall::progress::Silent;
 use serde_json::Value;
 
 use super::{World, ended, held, holdall, imported};
@@ -154,7 +159,7 @@ fn another_archive_of_the_same_name_is_refused() {
     // The same sessions, but the one that grew is another.
     let (other, file) = self::world();
     let text = fs::read_to_string(&file).unwrap();
-    fs::write(&file, text.replace("question", "answer")).unwrap();
+    fs::write(&file, text.replace("question", "Question")).unwrap();
     other.backed_up(0, &[]);
     fs::copy(&other.archives()[0], &first).unwrap();
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -204,5 +209,183 @@ fn other_files_in_the_directory_are_left_alone() {
     assert_eq!(world.backed_up(30, &["--keep", "1d"])["sessions"][0]["state"], "grown");
     for name in foreign {
         assert_eq!(fs::read_to_string(world.backups().join(name)).unwrap(), "not an archive");
+    }
+}
+
+#[test]
+fn with_keep_a_directory_stays_small_and_loses_no_last_copy() {
+    const DAYS: usize = 24;
+    let (world, file) = world();
+    let mut removed = 0;
+    let mut last_of_codex = Vec::new();
+    for day in 0..DAYS {
+        let report = world.backed_up(day, &["--keep", "5d"]);
+        removed += report["removed"].as_array().unwrap().len();
+        if day == 3 {
+            last_of_codex =
+                held(&world.archives()[0]).into_iter().filter(|(name, _)| name.0 == "codex").collect();
+            fs::remove_dir_all(world.home.dir().join(".codex/sessions")).unwrap();
+        }
+        assert!(world.archives().len() <= 12, "day {day}: {:?}", world.archives());
+        go_on(&file);
+    }
+    assert_eq!(removed + world.archives().len(), DAYS);
+    assert!(removed > DAYS / 2, "{removed}");
+    world.assert_verified(&world.backups());
+    let all =
+        holdall::ops::backup::restore::Restorable::of_dir(&world.backups(), String::new(), &[]).unwrap();
+    let all = super::restored(&all);
+    assert_eq!(last_of_codex.len(), 1);
+    assert!(
+        last_of_codex.iter().all(|(name, bytes)| all.get(name) == Some(bytes)),
+        "the removed session is gone"
+    );
+    assert_eq!(all.len(), 2);
+    // Each archive that stayed still restores.
+    for archive in world.archives() {
+        assert!(!held(&archive).is_empty());
+    }
+}
+
+#[test]
+fn two_runs_at_once_are_one_too_many() {
+    let (world, _) = world();
+    fs::create_dir_all(world.backups()).unwrap();
+    let lock = fs::File::create(world.backups().join(".holdall-lock")).unwrap();
+    lock.lock().unwrap();
+    let (report, code) = world.backup(0, &[]);
+    assert_eq!(code, 1, "{report}");
+    assert!(report["error"].to_string().contains("under way"), "{report}");
+    drop(lock);
+    world.backed_up(0, &[]);
+    assert_eq!(world.archives().len(), 1);
+}
+
+#[test]
+fn a_directory_that_cannot_be_written_is_an_error() {
+    let (world, _) = world();
+    fs::write(world.backups(), "a file").unwrap();
+    let (report, code) = world.backup(0, &[]);
+    assert_eq!((code, &report["schema"]), (1, &Value::from("holdall.error/1")), "{report}");
+    assert!(report["error"].to_string().contains("backups"), "{report}");
+}
+
+#[test]
+fn a_session_that_cannot_be_read_is_named_and_the_others_are_saved() {
+    let (world, _) = world();
+    let broken = "rollout-2026-11-20T15-02-22-01a1f97a-e389-73c0-b69d-08b9f1bd0000.jsonl.zst";
+    fs::write(world.home.dir().join(".codex/sessions/2026/11/20").join(broken), "no zstd").unwrap();
+    for (day, archive) in [(0, true), (1, false)] {
+        let (report, code) = world.backup(day, &[]);
+        assert_eq!(code, 3, "{report}");
+        assert!(report["failed"].to_string().contains("01a1f97a-e389-73c0-b69d-08b9f1bd0000"), "{report}");
+        assert_eq!(report["archive"].is_string(), archive, "{report}");
+    }
+    assert_eq!(held(&world.archives()[0]).len(), 2);
+}
+
+#[test]
+fn killed_at_any_time_it_leaves_whole_archives_only() {
+    let (world, file) = world();
+    for round in 0..30_u64 {
+        go_on(&file);
+        let mut command = world.command(round as usize, &["backup", world.backups().to_str().unwrap()]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(std::time::Duration::from_micros(round * 1500));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    world.backed_up(40, &[]);
+    for archive in world.archives() {
+        let name = archive.file_name().unwrap().to_str().unwrap();
+        assert!(name.starts_with("holdall-") && name.ends_with(".tar.gz"), "{name} is left");
+    }
+    world.assert_verified(&world.backups());
+    let last = held(world.archives().last().unwrap());
+    let claude = last.into_iter().find(|(name, _)| name.0 == "claude").expect("it grew");
+    assert!(claude.1 == fs::read(&file).unwrap());
+}
+
+#[test]
+fn a_session_that_grows_while_it_is_read_is_cut_between_two_records() {
+    let (world, file) = world();
+    let line = fs::read_to_string(&file).unwrap().lines().last().unwrap().to_owned() + "\n";
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut out = fs::File::options().append(true).open(&file).unwrap();
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                // In two pieces, as a program may write it.
+                for piece in [&line[..100], &line[100..]] {
+                    std::io::Write::write_all(&mut out, piece.as_bytes()).unwrap();
+                }
+            }
+        });
+        for day in 0..8 {
+            world.backed_up(day, &[]);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    let all = fs::read(&file).unwrap();
+    let archives = world.archives();
+    assert_eq!(archives.len(), 8);
+    for archive in archives {
+        for ((harness, ..), bytes) in held(&archive) {
+            assert!(harness != "claude" || (all.starts_with(&bytes) && bytes.ends_with(b"\n")));
+        }
+    }
+    world.assert_verified(&world.backups());
+}
+
+/// Writes an archive whose only session goes on from `base`; refused by the writer when it may not.
+fn forged(path: &Path, base: &str) -> Result<(), holdall::error::Error> {
+    let head = Head {
+        harness: "claude".into(),
+        id: "8dd9110b-80ab-44ee-b4c8-56e3d33cde7e".into(),
+        ..Head::default()
+    };
+    let mut payload = Files::default();
+    let meta = |path: &str| FileMeta {
+        role: Role::Transcript,
+        path: path.into(),
+        size: 2,
+        modified: None,
+        agent: None,
+    };
+    payload
+        .push(meta("projects/-x/8dd9110b-80ab-44ee-b4c8-56e3d33cde7e.jsonl"), Source::Bytes(b"{}".to_vec()));
+    let grown = vec![Grown { file: 0, after: 2, sha256: "0".repeat(64) }];
+    let continues = Some(Continues { archive: base.into(), grown, kept: None });
+    let input = SessionInput { head, repo: None, payload: &payload, continues };
+    let options = WriteOptions::new(SourceMachine { os: "linux".into(), home: "/home/dev".into() });
+    let mut out = fs::File::create(path).unwrap();
+    archive::write(&mut out, &[input], &[], &options, &Silent).map(drop)
+}
+
+#[test]
+fn an_archive_names_nothing_but_earlier_backups() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for name in [
+        "../holdall-20260101T000000Z.tar.gz",
+        "/etc/passwd",
+        "other.tar.gz",
+        "",
+        "holdall-20260101T000000Z.tar.gz\n",
+    ] {
+        assert!(forged(&at("x.tar.gz"), name).is_err(), "{name:?}");
+    }
+    // In a circle, straight and around a corner.
+    let [a, b] = ["holdall-20260101T000000Z.tar.gz", "holdall-20260102T000000Z.tar.gz"];
+    for (first, second) in [(a, a), (b, a)] {
+        forged(&at(a), first).unwrap();
+        forged(&at(b), second).unwrap();
+        let home = Home::at(dir.path().join("home"));
+        for path in [&at(a), &at(b), &dir.path().to_owned()] {
+            for command in ["verify", "import"] {
+                let ended = ended(holdall(&home, 0, &[command, path.to_str().unwrap()]));
+                assert_eq!(ended.status.code(), Some(4), "{command}: {}{}", ended.stdout, ended.stderr);
+            }
+        }
     }
 }
