@@ -60,9 +60,12 @@ pub(super) fn job<'a>(
                 actions.push(Action::Replace { path: path.clone(), modified: Some(modified) });
                 contents.push(Content::Copy { path, length: *length });
             }
-            Mend::Rename { from, to } => {
+            Mend::Rename { from, to, modified: time } => {
                 let length = from.metadata().at("look at", from)?.len();
-                actions.push(Action::Create { path: to.clone(), modified: Some(modified(from)?) });
+                actions.push(Action::Create {
+                    path: to.clone(),
+                    modified: Some(time.map_or_else(|| modified(from), Ok)?),
+                });
                 contents.push(Content::Copy { path: from, length });
                 actions.push(Action::Remove { path: from.clone() });
                 contents.push(Content::None);
