@@ -87,7 +87,7 @@ pub enum Command {
     Imports,
     /// Let the sessions follow a project folder that was moved or renamed
     Move(MoveArgs),
-    /// Find what is wrong with the sessions of this machine, and repair what can be repaired safely
+    /// Find what is wrong with the sessions here, and repair what can be repaired safely
     #[command(after_long_help = crate::ops::doctor::codes::table())]
     Doctor(DoctorArgs),
     /// Save every session that changed since the last backup there

@@ -123,7 +123,7 @@ fn refused_archives_change_nothing() {
         (setup.bent("flipped", |bytes| bytes[size * 2 / 3] ^= 1), vec!["damaged"]),
         (
             setup.repacked("newer", |json| json["version"]["major"] = 2.into()),
-            vec!["format 2.0", "upgrade holdall"],
+            vec!["format 2.1", "upgrade holdall"],
         ),
         (setup.repacked("liar", |json| json["sessions"][0]["files"][0]["size"] = 1.into()), vec!["s/0001/"]),
     ];
