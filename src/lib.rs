@@ -7,7 +7,7 @@
 //! - [`harness`]: one adapter for each supported program
 //! - [`archive`]: the portable file
 //! - [`txn`]: the only code that changes a user's machine: journal, backup, apply, undo
-//! - [`git`]: what is known of a repository, read-only
+//! - [`git`]: what is known of a repository; finds, packs, clones and restores them
 //! - [`place`]: where things of the source machine are on this one
 //! - [`model`]: the canonical session; no input or output
 //!

@@ -82,6 +82,9 @@ pub enum Command {
     /// Bring sessions of this machine into another harness
     Convert(ConvertArgs),
     /// Take an import back, from its journal and backups
+    ///
+    /// Repositories that it cloned, and work that it brought into one, stay and are named: deleting them is never
+    /// safe.
     Undo(UndoArgs),
     /// Show every import, with its sessions and whether it was undone
     Imports,
