@@ -409,13 +409,15 @@ pub struct UndoArgs {
 /// Flags of `move`.
 #[derive(Debug, Args)]
 pub struct MoveArgs {
-    /// Where the folder was: a path of this machine, or of another one that its sessions were copied from
+    /// Where the folder was; sessions of directories below it follow too. It need not be there any more, and
+    /// may be a path of another machine that the sessions were copied from, such as C:\Users\me\app
     #[arg(value_name = "OLD")]
     pub old: String,
-    /// Where it is now
+    /// Where it is now, or will be with --and-folder
     #[arg(value_name = "NEW")]
     pub new: String,
-    /// Move the folder itself too
+    /// Move the folder itself too, by one rename: OLD and NEW are on one file system, and no session of it is
+    /// in use
     #[arg(long)]
     pub and_folder: bool,
     /// Only sessions of this harness (repeatable)

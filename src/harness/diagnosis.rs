@@ -158,12 +158,14 @@ pub enum Mend {
         /// How many bytes stay.
         length: u64,
     },
-    /// A file gets another name, where nothing is yet. Its time stays.
+    /// A file gets another name, where nothing is yet.
     Rename {
         /// The file.
         from: PathBuf,
         /// What it is called then.
         to: PathBuf,
+        /// The modification time that it gets; `None`: its own.
+        modified: Option<Time>,
     },
     /// A file goes.
     Remove {

@@ -15,10 +15,10 @@ use crate::support::holdall::Holdall;
 use crate::support::programs::{Claude, Codex, Gemini, Home, Opencode};
 use crate::support::terminal::squeeze;
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+pub const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Brings recorded sessions to a machine; returns their ids, in the order of the names.
-fn bring(machine: &Machine, harness: &str, names: &[&str]) -> Vec<String> {
+pub fn bring(machine: &Machine, harness: &str, names: &[&str]) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let source = Home::at(dir.path().join("source"));
     let archive = dir.path().join("sessions.tar.gz");
@@ -49,7 +49,7 @@ fn doctor(machine: &Machine, more: &[&str]) -> Value {
 }
 
 /// Code and session of each finding, sorted.
-fn findings(report: &Value) -> Vec<(String, String)> {
+pub fn findings(report: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let rows = report["findings"].as_array().unwrap();
     let mut found: Vec<_> = rows.iter().map(|row| (text(&row["code"]), text(&row["session"]))).collect();
@@ -63,7 +63,7 @@ fn fixed(report: &Value) -> Vec<(String, String)> {
     findings(&json!({"findings": rows.collect::<Vec<_>>()}))
 }
 
-fn expected(list: &[(&str, &str)]) -> Vec<(String, String)> {
+pub fn expected(list: &[(&str, &str)]) -> Vec<(String, String)> {
     let mut list: Vec<_> = list.iter().map(|(code, id)| ((*code).to_owned(), (*id).to_owned())).collect();
     list.sort();
     list
@@ -75,7 +75,7 @@ fn undo(machine: &Machine, report: &Value) {
 }
 
 /// The file of a session below a directory.
-fn file_of(dir: &Path, id: &str) -> PathBuf {
+pub fn file_of(dir: &Path, id: &str) -> PathBuf {
     let mut dirs = vec![dir.to_owned()];
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
@@ -91,15 +91,15 @@ fn file_of(dir: &Path, id: &str) -> PathBuf {
     panic!("no file of {id}");
 }
 
-fn edit(path: &Path, change: impl Fn(String) -> String) {
+pub fn edit(path: &Path, change: impl Fn(String) -> String) {
     fs::write(path, change(fs::read_to_string(path).unwrap())).unwrap();
 }
 
-fn append(path: &Path, bytes: &[u8]) {
+pub fn append(path: &Path, bytes: &[u8]) {
     fs::write(path, [fs::read(path).unwrap(), bytes.to_vec()].concat()).unwrap();
 }
 
-fn move_to(from: &Path, to: &Path) {
+pub fn move_to(from: &Path, to: &Path) {
     fs::create_dir_all(to.parent().unwrap()).unwrap();
     fs::rename(from, to).unwrap();
 }
@@ -317,7 +317,7 @@ fn family(harness: &str) {
     let machine = Machine::without_git("src/app");
     let program = Opencode::named(harness, &machine.home, &machine.cwd);
     let ids = bring(&machine, harness, &["chat", "edit", "fail", "subagent"]);
-    assert_eq!(findings(&doctor(&machine, &[])), expected(&[]));
+    assert_eq!(findings(&doctor(&machine, &["--no-confirm"])), expected(&[]));
 
     let data = machine.home.dir().join(".local/share").join(harness);
     let database = data.join(format!("{harness}.db"));
@@ -342,13 +342,13 @@ fn family(harness: &str) {
         ("opencode.legacy", &legacy),
         ("opencode.provider-off", &ids[1]),
     ];
-    assert_eq!(findings(&doctor(&machine, &[])), expected(&wrong));
-    let report = doctor(&machine, &["--fix"]);
+    assert_eq!(findings(&doctor(&machine, &["--no-confirm"])), expected(&wrong));
+    let report = doctor(&machine, &["--fix", "--no-confirm"]);
     assert_eq!(fixed(&report), expected(&wrong[..3]), "{report:#}");
     let after = program.listed().unwrap();
     assert!([&ids[0], &ids[1], &ids[3], &legacy].iter().all(|id| after.contains(id)), "{after:?}");
     program.resume(&legacy, "Go on, please.", None).unwrap();
-    assert_eq!(findings(&doctor(&machine, &[])), expected(&wrong[3..]));
+    assert_eq!(findings(&doctor(&machine, &["--no-confirm"])), expected(&wrong[3..]));
 }
 
 #[test]
@@ -405,7 +405,7 @@ fn legacy_session(data: &Path, cwd: &Path) -> String {
 }
 
 /// The recorded home of Gemini CLI with its directory where this machine has it.
-fn gemini_home(machine: &Machine, names: &[&str]) -> Vec<String> {
+pub fn gemini_home(machine: &Machine, names: &[&str]) -> Vec<String> {
     let all = cases::of("gemini");
     let cases = names.iter().map(|name| all.iter().find(|case| case.case == *name).unwrap());
     let ids = cases.map(|case| {

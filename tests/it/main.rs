@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods)]
 
+mod ailments;
 mod architecture;
 mod backup;
+mod bundle;
 mod chain;
 mod cli;
 mod crash;

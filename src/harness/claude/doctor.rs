@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::locate::{data_dir, project_name, valid_id};
+use super::moved::kept as kept_time;
 use crate::env::Env;
 use crate::error::Result;
 use crate::harness::common::directory::entries;
@@ -232,7 +233,10 @@ fn names(env: &Env, ids: &BTreeSet<&str>, report: &mut dyn FnMut(Finding)) -> Re
             report(if ids.contains(id.as_str()) || to.exists() {
                 finding.advise("a session of this id is there already: compare the two files")
             } else {
-                let rename = Mend::Rename { from: file.path, to: to.clone() };
+                // Under its right name it counts among those that are deleted for their age.
+                let changed = fs::metadata(&file.path).and_then(|meta| meta.modified());
+                let modified = changed.ok().map(|changed| kept_time(changed.into(), env.now()));
+                let rename = Mend::Rename { from: file.path, to: to.clone(), modified };
                 finding.advise(format!("rename it to {}", to.display())).repair(Repair::Changes(vec![rename]))
             });
         }

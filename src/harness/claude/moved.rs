@@ -38,7 +38,7 @@ pub fn place(target: &Target<'_>, files: &[FileMeta]) -> Result<Layout> {
 }
 
 /// The time that a transcript gets: its own, unless it is so old that the program may soon delete it.
-fn kept(changed: Time, now: Time) -> Time {
+pub fn kept(changed: Time, now: Time) -> Time {
     let floor = now - OLDEST;
     if changed >= floor {
         return changed;

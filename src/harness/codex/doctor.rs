@@ -237,7 +237,7 @@ fn misnamed(home: &Path, files: &Files, path: &Path) -> Option<Finding> {
     if files.threads.contains_key(&meta.id) || to.exists() {
         return Some(finding.advise("a session of its id is there already: compare the two files"));
     }
-    let rename = Mend::Rename { from: path.to_owned(), to: to.clone() };
+    let rename = Mend::Rename { from: path.to_owned(), to: to.clone(), modified: None };
     Some(finding.advise(format!("rename it to {}", to.display())).repair(Repair::Changes(vec![rename])))
 }
 

@@ -135,7 +135,7 @@ fn folder(env: &Env, chats: &Path, known: &[&Known], report: &mut dyn FnMut(Find
         // What holds anything is not taken away.
         let is_empty = |path: &PathBuf| !has_content(path) && id_of(path).as_deref() == Some(&known.found.id);
         if !to.exists() && stubs.iter().all(is_empty) {
-            let mut mends = vec![Mend::Rename { from: path.clone(), to }];
+            let mut mends = vec![Mend::Rename { from: path.clone(), to, modified: None }];
             mends.extend(stubs.iter().map(|path| Mend::Remove { path: path.clone() }));
             finding = finding.repair(Repair::Changes(mends));
         }
@@ -238,7 +238,7 @@ impl Retention {
             .filter(|known| known.head.is_some())
             .map(|known| (updated(&known.found).unwrap_or_else(|| env.now()), *known))
             .collect();
-        sessions.sort_by(|a, b| b.0.cmp(&a.0));
+        sessions.sort_by_key(|(updated, _)| std::cmp::Reverse(*updated));
         let advice =
             "`holdall backup DIR` keeps it; or set general.sessionRetention in settings.json, or resume it";
         for (place, (updated, known)) in sessions.into_iter().enumerate() {

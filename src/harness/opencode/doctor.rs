@@ -6,7 +6,7 @@
 //! its `.git` is not listed any more, nor are those of the JSON trees of 1.1 and before, which 1.18
 //! does not look at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -83,7 +83,9 @@ pub fn diagnose(
     let Some(path) = database else { return Ok(()) };
     let Some(snapshot) = Snapshot::open(&path)? else { return Ok(()) };
     let Ok(rows) = rows(&snapshot) else { return Ok(()) };
-    let store = Store { flavour, env, path: &path, snapshot: &snapshot, rows: &rows, is_writable };
+    let places = places(flavour, env, &rows);
+    let store =
+        Store { flavour, path: &path, snapshot: &snapshot, rows: &rows, places: &places, is_writable };
     for known in checkup.sessions {
         if let Some(row) = rows.get(&known.found.id).filter(|_| !is_legacy(flavour, env, known)) {
             store.look(known, row, report);
@@ -154,13 +156,35 @@ fn rows(snapshot: &Snapshot) -> Result<BTreeMap<String, SessionRow>> {
     Ok(rows)
 }
 
+/// A directory of sessions that is there.
+struct Place {
+    /// As the program writes it down.
+    directory: PathBuf,
+    project: Project,
+    models: Models,
+}
+
+/// The directories of the sessions, each looked at once.
+fn places(flavour: &Flavour, env: &Env, rows: &BTreeMap<String, SessionRow>) -> BTreeMap<String, Place> {
+    let directories: BTreeSet<&String> = rows.values().map(|row| &row.directory).collect();
+    let look = |name: &String| {
+        let directory = real(Path::new(name));
+        if !directory.is_dir() {
+            return None;
+        }
+        let (project, models) = (Project::of(flavour, &directory), Models::of(flavour, env, &directory));
+        Some((name.clone(), Place { directory, project, models }))
+    };
+    directories.into_iter().filter_map(look).collect()
+}
+
 /// The database, as it was read.
 struct Store<'a> {
     flavour: &'static Flavour,
-    env: &'a Env,
     path: &'a Path,
     snapshot: &'a Snapshot,
     rows: &'a BTreeMap<String, SessionRow>,
+    places: &'a BTreeMap<String, Place>,
     is_writable: bool,
 }
 
@@ -173,35 +197,31 @@ impl Store<'_> {
             if !self.rows.contains_key(parent) {
                 let detail = format!("it was started by {parent}, which is not there");
                 let mut finding = Finding::of(&LOST_PARENT, known, detail).run(resume);
-                finding.repair = self.change(&[id.clone()], |row| {
+                finding.repair = self.change(std::slice::from_ref(id), |row| {
                     row.values.insert("parent_id".into(), Cell::Null);
                 });
                 report(finding);
             }
             return;
         }
-        let directory = real(Path::new(&row.directory));
-        if !directory.is_dir() {
-            return;
-        }
-        let project = Project::of(self.flavour, &directory);
+        let Some(Place { directory, project, models }) = self.places.get(&row.directory) else { return };
         // The program itself takes these along when it is started there.
-        let follows = row.project == "global" && directory == project.worktree;
+        let follows = row.project == "global" && *directory == project.worktree;
         if project.id != row.project && !follows {
             let what = if project.is_repository() { "another repository" } else { "no repository" };
             let detail = format!("{} is in {what} now", directory.display());
             let mut finding = Finding::of(&OTHER_PROJECT, known, detail).run(resume);
-            finding.repair = self.adopt(known, &directory, &project);
+            finding.repair = self.adopt(known, directory, project);
             report(
                 finding
                     .advise(format!("opened by its id it can be gone on with; `{program}` does not list it")),
             );
         }
-        self.model(known, row, &directory, report);
+        self.model(known, row, models, report);
     }
 
     /// Whether the session's model can be used.
-    fn model(&self, known: &Known, row: &SessionRow, directory: &Path, report: &mut dyn FnMut(Finding)) {
+    fn model(&self, known: &Known, row: &SessionRow, models: &Models, report: &mut dyn FnMut(Finding)) {
         #[derive(Deserialize)]
         struct Model {
             #[serde(rename = "providerID")]
@@ -209,7 +229,7 @@ impl Store<'_> {
         }
         let model = row.model.as_deref().and_then(|json| serde_json::from_str::<Model>(json).ok());
         let Some(Model { provider }) = model else { return };
-        if Models::of(self.flavour, self.env, directory).is_enabled(&provider) {
+        if models.is_enabled(&provider) {
             return;
         }
         let program = self.flavour.info.program;

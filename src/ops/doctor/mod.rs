@@ -6,6 +6,7 @@
 //! - [`damage`]: files that cannot be read in places
 //! - [`machine`]: interrupted imports, versions, owners
 //! - [`follow`]: sessions that follow a directory
+//! - [`jobs`]: what each repair changes
 //! - [`repair`]: the repairs of one run, as one import that `undo` takes back
 //! - [`report`]: what is told about it
 //!
@@ -15,12 +16,14 @@
 //! Decisions. Nothing is written without `--fix`, and no program is started but for its version.
 //! No time of a file is touched to make a harness keep a session longer: it would sort the session
 //! to the top of the harness's list and hide that it is old; a backup or the harness's own setting
-//! does the same honestly. Settings are the user's, so `--fix` leaves them alone.
+//! does the same honestly. Only what a repair itself brings under the eyes of a harness, and what that
+//! would delete at once, is left a week, as `move` does. Settings are the user's: they stay.
 
 pub mod codes;
 pub mod damage;
 pub mod follow;
 pub mod gone;
+pub mod jobs;
 pub mod machine;
 pub mod repair;
 pub mod report;

@@ -1,23 +1,22 @@
 //! The repairs of one run: planned, backed up, journalled and carried out as one import, which
 //! `undo` takes back. Each repair is done wholly or not at all.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::jobs::{self, Content, Job};
 use super::{Found, Options, Store, follow};
 use crate::env::Env;
 use crate::error::{Error, IoContext, Kind, Result};
-use crate::harness::diagnosis::{Known, Mend, Repair};
+use crate::harness::diagnosis::{Known, Repair};
 use crate::harness::{Confirmation, Harness, Placed};
-use crate::model::rows::Row;
-use crate::model::time;
 use crate::ops::import::again::{self, Again};
 use crate::ops::import::apply;
 use crate::ops::import::incoming::Session;
 use crate::progress::Progress;
-use crate::txn::plan::{Action, SessionPlan};
+use crate::txn::plan::SessionPlan;
 use crate::txn::{Meta, Outcome, Transaction};
 
 /// What became of the findings.
@@ -33,27 +32,6 @@ impl Fixed {
     pub fn nothing(findings: usize) -> Self {
         Self { done: vec![false; findings], import_id: None }
     }
-}
-
-/// One repair, on its way.
-struct Job<'a> {
-    /// Which findings it puts right.
-    findings: Vec<usize>,
-    label: String,
-    actions: Vec<Action>,
-    contents: Vec<Content<'a>>,
-}
-
-/// What an action writes.
-enum Content<'a> {
-    /// Nothing that has to be rendered.
-    None,
-    /// The first bytes of a file that is there.
-    Copy { path: &'a Path, length: u64 },
-    /// A row document.
-    Rows(&'a [Row<'static>]),
-    /// Something of a session that is brought in again.
-    Again { session: usize, content: apply::Content },
 }
 
 /// Puts right what can be.
@@ -95,11 +73,11 @@ pub fn run(
             false
         }
     });
-    let mut jobs = Vec::new();
+    let mut all = Vec::new();
     for (place, finding) in found.iter().enumerate() {
         let Some(Repair::Changes(mends)) = &finding.finding.repair else { continue };
-        match job(env, stores, finding, place, mends) {
-            Ok(job) => jobs.push(job),
+        match jobs::job(env, stores, finding, place, mends) {
+            Ok(job) => all.push(job),
             Err(error) => warnings.push(told(found, place, &error)),
         }
     }
@@ -109,14 +87,14 @@ pub fn run(
             true => Content::None,
             false => Content::Again { session, content },
         });
-        jobs.push(Job {
+        all.push(Job {
             findings: again.places.clone(),
             label: again.planned.label(),
             actions: work.actions,
             contents: contents.collect(),
         });
     }
-    let jobs = apart(join(jobs), warnings);
+    let jobs = jobs::apart(jobs::join(all), warnings);
     if !jobs.is_empty() {
         carry_out(env, &jobs, &sessions, progress, warnings, &mut fixed)?;
     }
@@ -178,7 +156,7 @@ fn open<'a>(env: &Env, stores: &[Store], found: &[Found], warnings: &mut Vec<Str
 }
 
 /// The session that a finding is about.
-fn known<'s>(stores: &'s [Store], found: &Found) -> Option<&'s Known> {
+pub fn known<'s>(stores: &'s [Store], found: &Found) -> Option<&'s Known> {
     let id = found.finding.session.as_deref()?;
     let harness = found.harness?.info().id;
     let store = stores.iter().find(|store| store.harness.info().id == harness)?;
@@ -189,110 +167,6 @@ fn known<'s>(stores: &'s [Store], found: &Found) -> Option<&'s Known> {
 
 fn finding_path(found: &Found) -> Option<&Path> {
     found.finding.path.as_deref()
-}
-
-/// Makes actions of the changes of a repair.
-fn job<'a>(
-    env: &Env,
-    stores: &[Store],
-    found: &'a Found,
-    place: usize,
-    mends: &'a [Mend],
-) -> Result<Job<'a>> {
-    if let (Some(known), Some(harness)) = (known(stores, found), found.harness)
-        && let Some(reason) = harness.live(env, &known.found)?
-    {
-        return Err(Error::new(Kind::Busy, format!("it is in use: {reason}")).hint("close it there"));
-    }
-    let (mut actions, mut contents) = (Vec::new(), Vec::new());
-    for mend in mends {
-        match mend {
-            Mend::Cut { path, length } => {
-                let modified = modified(path)?;
-                actions.push(Action::Replace { path: path.clone(), modified: Some(modified) });
-                contents.push(Content::Copy { path, length: *length });
-            }
-            Mend::Rename { from, to } => {
-                let length = from.metadata().at("look at", from)?.len();
-                actions.push(Action::Create { path: to.clone(), modified: Some(modified(from)?) });
-                contents.push(Content::Copy { path: from, length });
-                actions.push(Action::Remove { path: from.clone() });
-                contents.push(Content::None);
-            }
-            Mend::Remove { path } => {
-                actions.push(Action::Remove { path: path.clone() });
-                contents.push(Content::None);
-            }
-            Mend::Line(line) => {
-                actions.push(Action::AppendLine {
-                    path: line.path.clone(),
-                    line: line.line.clone(),
-                    lock: line.lock.clone(),
-                    keep_while: line.keep_while.clone(),
-                });
-                contents.push(Content::None);
-            }
-            Mend::Rows { database, scope, rows, shared } => {
-                actions.push(Action::Rows {
-                    path: database.clone(),
-                    scope: scope.clone(),
-                    shared: shared.clone(),
-                });
-                contents.push(Content::Rows(rows));
-            }
-        }
-    }
-    let harness = found.harness.map_or("holdall", |harness| harness.info().id);
-    let what = found.finding.session.as_deref().unwrap_or(found.finding.code.id);
-    Ok(Job { findings: vec![place], label: format!("{harness}:{what}"), actions, contents })
-}
-
-fn modified(path: &Path) -> Result<crate::model::Time> {
-    let time = path.metadata().and_then(|meta| meta.modified()).at("look at", path)?;
-    Ok(time::to_millis(time.into()))
-}
-
-/// The same change is made once, however many findings ask for it.
-fn join(jobs: Vec<Job<'_>>) -> Vec<Job<'_>> {
-    let mut joined: Vec<Job<'_>> = Vec::new();
-    for job in jobs {
-        match joined.iter_mut().find(|known| known.actions == job.actions) {
-            Some(known) => known.findings.extend(job.findings),
-            None => joined.push(job),
-        }
-    }
-    joined
-}
-
-/// Leaves out repairs that would change what another one changes: the next run does them.
-fn apart<'a>(jobs: Vec<Job<'a>>, warnings: &mut Vec<String>) -> Vec<Job<'a>> {
-    let mut taken: BTreeSet<(PathBuf, String)> = BTreeSet::new();
-    let mut chosen = Vec::new();
-    for job in jobs {
-        let changed: BTreeSet<(PathBuf, String)> = job.actions.iter().flat_map(changed).collect();
-        if changed.is_disjoint(&taken) {
-            taken.extend(changed);
-            chosen.push(job);
-        } else {
-            warnings.push(format!("a repair of {} waits for the next `doctor --fix`", job.label));
-        }
-    }
-    chosen
-}
-
-/// What an action has for itself: a file, or rows of a database.
-fn changed(action: &Action) -> Vec<(PathBuf, String)> {
-    let path = action.path().to_owned();
-    match action {
-        Action::AppendLine { .. } => Vec::new(),
-        Action::Rows { scope, .. } => scope
-            .iter()
-            .flat_map(|part| {
-                part.values.iter().map(|value| (path.clone(), format!("{}\n{value}", part.table)))
-            })
-            .collect(),
-        _ => vec![(path, String::new())],
-    }
 }
 
 fn carry_out(

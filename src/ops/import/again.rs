@@ -53,7 +53,10 @@ pub fn plan<'a>(
         obsolete: Vec::new(),
         decision: if existing.is_some() { Decision::Replace } else { Decision::Create },
     };
-    decide::place(env, &options, &mut planned)?;
+    match planned.target(env, &options).filter(|_| existing.is_some()) {
+        Some(target) => planned.layout = harness.place_moved(&target, session.payload.files())?,
+        None => decide::place(env, &options, &mut planned)?,
+    }
     let relations: Result<Vec<Relation>> = planned
         .layout
         .files
