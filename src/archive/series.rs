@@ -106,7 +106,7 @@ mod tests {
             "holdall-20261121T160000Z-2-3.tar.gz",
             "holdall-20261121T160000Z-10000.tar.gz",
             "holdall-20261321T160000Z.tar.gz",
-            "holdall-20261121T160060Z.tar.gz",
+            "holdall-20261121T160061Z.tar.gz",
             "holdall-2026112 T160000Z.tar.gz",
             "holdall-+2026112T160000Z.tar.gz",
             "holdall-20261121T160000Z.tar.gz\0",

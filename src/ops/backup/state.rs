@@ -169,7 +169,10 @@ mod tests {
         Grown { file, after, sha256: sum("whole") }
     }
 
-    fn shown(files: &[StateFile]) -> Vec<(String, u64, Vec<(usize, u64)>)> {
+    /// Path, size, and of each part its link and size.
+    type Shown = (String, u64, Vec<(usize, u64)>);
+
+    fn shown(files: &[StateFile]) -> Vec<Shown> {
         let parts = |file: &StateFile| file.parts.iter().map(|part| (part.link, part.size)).collect();
         files.iter().map(|file| (file.meta.path.clone(), file.meta.size, parts(file))).collect()
     }

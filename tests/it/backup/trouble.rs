@@ -154,14 +154,14 @@ fn a_pipe_cannot_bring_what_is_elsewhere() {
 
 #[test]
 fn another_archive_of_the_same_name_is_refused() {
-    let (world, _) = three_days();
+    let (world, file) = three_days();
     let [first, _, third] = world.archives().try_into().unwrap();
-    // The same sessions, but the one that grew is another.
-    let (other, file) = self::world();
-    let text = fs::read_to_string(&file).unwrap();
-    fs::write(&file, text.replace("question", "Question")).unwrap();
-    other.backed_up(0, &[]);
-    fs::copy(&other.archives()[0], &first).unwrap();
+    // The same sessions, but one begins otherwise.
+    let begun = held(&first).into_iter().find(|(name, _)| name.0 == "claude").expect("it is in there").1;
+    fs::write(&file, String::from_utf8(begun).unwrap().replace("question", "Question")).unwrap();
+    let elsewhere = world.dir.path().join("elsewhere");
+    assert!(ended(world.command(0, &["backup", elsewhere.to_str().unwrap()])).status.success());
+    fs::copy(elsewhere.join(first.file_name().unwrap()), &first).unwrap();
     let name = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
     let (ok, problems) = world.verified(&third);
     assert!(!ok && problems.contains(&name(&third)) && problems.contains("SHA-256"), "{problems}");
