@@ -169,9 +169,9 @@ fn declare(
             Ok(hex(&hash.finalize()))
         })
         .collect();
-    let mut sums = sums?.into_iter();
-    let bundles = declare_bundles(repos, progress)?;
+    let bundles = declare_bundles(repos, progress);
     progress.end();
+    let (mut sums, bundles) = (sums?.into_iter(), bundles?);
     let sessions = sessions
         .iter()
         .enumerate()

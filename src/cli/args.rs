@@ -292,7 +292,7 @@ impl From<Git> for ops::export::Git {
 /// An archive.
 #[derive(Debug, Args)]
 pub struct FileArgs {
-    /// The archive; `-` reads stdin
+    /// The archive, or a directory of backups; `-` reads stdin
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 }
@@ -358,7 +358,7 @@ impl From<Conflict> for OnConflict {
 /// Flags of `import`.
 #[derive(Debug, Args)]
 pub struct ImportArgs {
-    /// The archive; `-` reads stdin
+    /// The archive, or a directory of backups; `-` reads stdin
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// The harness to import into; default: each session's own
@@ -409,13 +409,15 @@ pub struct UndoArgs {
 /// Flags of `move`.
 #[derive(Debug, Args)]
 pub struct MoveArgs {
-    /// Where the folder was: a path of this machine, or of another one that its sessions were copied from
+    /// Where the folder was; sessions of directories below it follow too. It need not be there any more, and
+    /// may be a path of another machine that the sessions were copied from, such as C:\Users\me\app
     #[arg(value_name = "OLD")]
     pub old: String,
-    /// Where it is now
+    /// Where it is now, or will be with --and-folder
     #[arg(value_name = "NEW")]
     pub new: String,
-    /// Move the folder itself too
+    /// Move the folder itself too, by one rename: OLD and NEW are on one file system, and no session of it is
+    /// in use
     #[arg(long)]
     pub and_folder: bool,
     /// Only sessions of this harness (repeatable)
@@ -474,7 +476,7 @@ pub struct BackupArgs {
     #[arg(long, value_name = "AGE")]
     pub keep: Option<String>,
     /// Compression: 1 is fast, 9 is small
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=9))]
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=9))]
     pub level: u32,
     /// Read every session; without it, files whose inode, size and times are as they were count as unchanged
     #[arg(long)]

@@ -1,6 +1,7 @@
 //! `inspect` and `verify`
 
 use std::io::Write;
+use std::path::Path;
 
 use super::args::FileArgs;
 use super::exit::Exit;
@@ -8,15 +9,47 @@ use super::text;
 use super::ui::{BAD, FAINT, GOOD, STRONG, Ui};
 use crate::archive::manifest::{Manifest, Repo};
 use crate::model::Role;
+use crate::ops::backup::overview;
 use crate::ops::inspect as ops;
 
 pub fn inspect(ui: &Ui, args: &FileArgs) -> anyhow::Result<Exit> {
+    if args.file.is_dir() {
+        return overview(ui, &args.file);
+    }
     let inspection = ops::inspect(&args.file, &mut std::io::stdin(), &ui.progress())?;
     if ui.json {
         ui.print_json(&inspection)?;
     } else {
         print(ui, &inspection.manifest)?;
     }
+    Ok(Exit::Done)
+}
+
+/// A directory of backups.
+fn overview(ui: &Ui, dir: &Path) -> anyhow::Result<Exit> {
+    let overview = overview::overview(dir)?;
+    ui.warn(&overview.warnings);
+    if ui.json {
+        ui.print_json(&overview)?;
+        return Ok(Exit::Done);
+    }
+    for row in &overview.archives {
+        let sessions = text::count(row.sessions, "session");
+        let line = format!("{}  {sessions}, {}", row.archive, text::size(row.bytes));
+        let leans = match row.continues.len() {
+            0 => String::new(),
+            n => format!(" · continues {}", text::count(n, "archive")),
+        };
+        ui.print(format!("{}{FAINT}{leans}{FAINT:#}", text::line(&line)))?;
+    }
+    let bytes: u64 = overview.archives.iter().map(|row| row.bytes).sum();
+    ui.print(format!(
+        "{STRONG}{}{STRONG:#} in {}, {}; `holdall import {}` brings the last state of each back",
+        text::count(overview.sessions, "session"),
+        text::count(overview.archives.len(), "archive"),
+        text::size(bytes),
+        text::line(&dir.to_string_lossy())
+    ))?;
     Ok(Exit::Done)
 }
 
@@ -66,6 +99,10 @@ fn print(ui: &Ui, manifest: &Manifest) -> std::io::Result<()> {
         facts.push(format!("{} in {}", text::size(size), text::count(session.files.len(), "file")));
         if agents > 0 {
             facts.push(text::count(agents, "sub-agent"));
+        }
+        if let Some(continues) = &session.continues {
+            let before: u64 = continues.grown.iter().map(|grown| grown.after).sum();
+            facts.push(format!("continues {} of {}", text::size(before), continues.archive));
         }
         writeln!(out, "  {FAINT}{}{FAINT:#}", text::line(&facts.join(" · ")))?;
         if let Some(repo) = session.repo.and_then(|repo| manifest.repos.get(repo)) {

@@ -10,6 +10,9 @@ use super::repo::{Remote, Repo};
 use super::{changes, url};
 use crate::error::Result;
 
+/// How far the first commit is looked for: a tenth of a second.
+const NEAR: usize = 10_000;
+
 /// Describes the repository that a directory belongs to, looking upward from it. `None` when there
 /// is no repository, or no such directory.
 ///
@@ -23,6 +26,17 @@ pub fn describe(dir: &Path) -> Result<Option<Repo>> {
         Some(repository) => state(&repository).map(Some).map_err(|error| unreadable(dir, error)),
         None => Ok(None),
     }
+}
+
+/// The first commit of the history of the repository that a directory belongs to, however far back it
+/// is; see [`Repo::root_commit`].
+///
+/// # Errors
+/// When the repository is damaged or must not be read.
+pub fn root_commit(dir: &Path) -> Result<Option<String>> {
+    let Some(repository) = open::open(dir)? else { return Ok(None) };
+    let root = history::root(&repository, usize::MAX).map_err(|error| unreadable(dir, error))?;
+    Ok(root.map(|id| id.to_string()))
 }
 
 /// Everything there is to say of a repository.
@@ -47,7 +61,7 @@ pub(super) fn state(repository: &Repository) -> Result<Repo, git2::Error> {
         Err(error) if error.code() == ErrorCode::NotFound && is_unborn(repository) => {}
         Err(error) => return Err(error),
     }
-    repo.root_commit = history::root(repository)?.map(|id| id.to_string());
+    repo.root_commit = history::root(repository, NEAR)?.map(|id| id.to_string());
     follow_upstream(repository, &mut repo)?;
     let changes = changes::count(repository)?;
     (repo.modified, repo.untracked) = (changes.modified, changes.untracked);

@@ -34,7 +34,7 @@ pub mod url;
 mod tests;
 
 pub use compare::{Comparison, compare};
-pub use describe::describe;
+pub use describe::{describe, root_commit};
 pub use program::Git;
 pub use repo::{Carried, Remote, Repo};
 pub use unpack::Bundle;

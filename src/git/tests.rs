@@ -299,7 +299,10 @@ fn recorded_and_found_are_compared() {
     // Without any address in common, the commit tells.
     git(&root, &["remote", "set-url", "origin", "git@host:ada/other"]);
     assert_eq!(compare(&recorded, &root), other);
-    let stranger = Repo { commit: Some("1".repeat(40)), ..recorded.clone() };
+    // Or the first one of the history.
+    let later = Repo { commit: Some("1".repeat(40)), ..recorded.clone() };
+    assert!(matches!(compare(&later, &root), Comparison::OtherCommit { .. }));
+    let stranger = Repo { root_commit: None, ..later };
     assert_eq!(compare(&stranger, &root), Comparison::OtherRepository);
     assert_eq!(compare(&Repo { commit: None, ..recorded }, &root), Comparison::OtherRepository);
 }

@@ -137,12 +137,13 @@ fn split_user(rest: &str) -> (Option<&str>, &str) {
     }
 }
 
-/// `[user@]host:path`: a colon, and no slash before it. One letter before it is a Windows drive.
+/// `[user@]host:path`: a colon, and no slash before it. One letter alone before it is a Windows drive.
 fn split_scp(url: &str) -> Option<(&str, &str)> {
     let start = url.rfind('@').filter(|at| !url[..*at].contains(['/', '\\'])).map_or(0, |at| at + 1);
     let colon = start + url[start..].find(':')?;
     let host = &url[start..colon];
-    (host.len() > 1 && !host.contains(['/', '\\'])).then(|| (&url[..colon], &url[colon + 1..]))
+    ((host.len() > 1 || start > 0) && !host.is_empty() && !host.contains(['/', '\\']))
+        .then(|| (&url[..colon], &url[colon + 1..]))
 }
 
 fn strip_scp(url: &str) -> String {
@@ -234,7 +235,7 @@ mod tests {
             "HTTPS://h:8443/a",
             "ssh://git@h:22/a",
             "git@h:a/b.git",
-            "h:a",
+            "host:a",
             "git://h/a",
             "file:///srv/a b",
             "/srv/git/a.git",
@@ -262,6 +263,7 @@ mod tests {
             "../a",
             "a.git",
             "~/a",
+            "C:\\a",
         ] {
             assert!(refusal(url).is_some(), "{url}");
         }
@@ -272,7 +274,7 @@ mod tests {
         for url in ["/srv/a.git", "../a", "a", "file:///srv/a", "FILE:///a", "C:\\a", "C:/a", "~/a"] {
             assert!(is_local(url), "{url}");
         }
-        for url in ["https://h/a", "git@h:a", "h:a", "ssh://h/a", "codecommit::eu://r", "git://h/a"] {
+        for url in ["https://h/a", "git@h:a", "host:a", "ssh://h/a", "codecommit::eu://r", "git://h/a"] {
             assert!(!is_local(url), "{url}");
         }
     }

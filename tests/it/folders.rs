@@ -251,7 +251,8 @@ fn another_copy_that_went_on_loses_nothing() {
     let more = format!("{text}{{\"type\":\"summary\",\"summary\":\"more\"}}\n");
     scene.write(&format!("{new}/{id}.jsonl"), &more);
     let (report, code) = scene.json(&["move", CWD, "new"]);
-    assert_eq!((code, &rows(&report)[0]["reason"]), (3, &"newer-here".into()), "{report:#}");
+    let reason = rows(&report)[0]["reason"].as_str().unwrap();
+    assert!(code == 3 && reason.contains("has gone on"), "{reason}");
     assert_eq!(scene.read(&format!("{new}/{id}.jsonl")), more);
     scene.write(&format!("{new}/{id}.jsonl"), &text);
     scene.done(&["move", CWD, "new"]);

@@ -5,6 +5,7 @@
 mod ailments;
 mod architecture;
 mod backup;
+mod bundle;
 mod chain;
 mod cli;
 mod crash;

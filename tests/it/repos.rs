@@ -541,6 +541,25 @@ fn a_link_out_of_the_tree_is_a_link_and_nothing_is_written_through_it() {
 }
 
 #[test]
+fn on_a_conflict_nothing_is_cloned_when_all_is_to_fail() {
+    let world = World::new();
+    let file = world.archive("unpushed");
+    let args = ["import", &file, "--cwd-map", "/home/dev/src/app=elsewhere"];
+    world.holdall(&args, 0);
+    let transcripts = world.home.dir().join(".claude/projects");
+    let before = tree::read(&transcripts);
+    world::shell(&transcripts, "for file in */*.jsonl; do echo '{}' >> \"$file\"; done");
+    let args =
+        ["import", &file, "--workspace-root", world.workspace_text(), "--clone", "--on-conflict", "fail"];
+    let (report, code) = world.run(&args, &[]);
+    assert_eq!(code, 1, "{report:#}");
+    assert!(!world.there().exists());
+    world::shell(world.home.dir(), "rm -r .claude");
+    world.holdall(&args, 0);
+    assert!(world.there().exists() && !before.is_empty());
+}
+
+#[test]
 fn convert_knows_neither_flag() {
     let world = World::new();
     for flag in ["--clone", "--restore-work"] {

@@ -41,6 +41,15 @@ pub(super) struct State {
     pub(super) attributes: Vec<Oid>,
 }
 
+/// Paths with marks in the index.
+#[derive(Default)]
+struct Marks {
+    /// Whose file decides, whatever git says of it: with a conflict, or only intended to be added.
+    decided_by_file: HashSet<Vec<u8>>,
+    /// That a sparse checkout leaves out.
+    not_checked_out: HashSet<Vec<u8>>,
+}
+
 /// A file of the working directory that is not what the index has.
 pub(super) struct Change {
     pub(super) path: Vec<u8>,
@@ -56,8 +65,8 @@ pub(super) fn survey(repository: &Repository) -> Result<Survey, git2::Error> {
     let Some(root) = repository.workdir() else { return Ok(survey) };
     let index = repository.index()?;
     let mut state = State::default();
-    let marked = survey.read_index(repository, &index, &mut state)?;
-    survey.read_changes(repository, root, &index, &marked, &mut state)?;
+    let marks = survey.read_index(repository, &index, &mut state)?;
+    survey.read_changes(repository, root, &index, &marks, &mut state)?;
     let paths = state.index.keys().chain(state.changes.iter().map(|change| &change.path));
     unseen::special_files(repository, root, paths.map(Vec::as_slice), &mut survey.left_out);
     survey.files = Some(state);
@@ -99,10 +108,10 @@ impl Survey {
             .map(|(size, path)| format!("{} ({})", String::from_utf8_lossy(path), shown(*size)))
             .collect();
         let message = format!(
-            "the uncommitted work in {} has {} in {} files, and the limit is {}; the largest: {}",
+            "the uncommitted work in {} has {} in {}, and the limit is {}; the largest: {}",
             root.display(),
             shown(bytes),
-            self.sizes.len(),
+            count(self.sizes.len()),
             shown(limit),
             largest.join(", ")
         );
@@ -115,22 +124,20 @@ impl Survey {
             .hint("`--git meta` carries none of it")
     }
 
-    /// Takes the index; returns the paths whose file decides, whatever git says of them: those with
-    /// conflicts and those that are only intended to be added.
+    /// Takes the index; returns the paths that have marks in it.
     fn read_index(
         &mut self,
         repository: &Repository,
         index: &Index,
         state: &mut State,
-    ) -> Result<HashSet<Vec<u8>>, git2::Error> {
+    ) -> Result<Marks, git2::Error> {
         let odb = repository.odb()?;
-        let (mut decided_by_file, mut seen) = (HashSet::new(), HashSet::new());
-        let (mut hidden, mut assumed) = (0_u64, 0_u64);
+        let (mut marks, mut seen, mut assumed) = (Marks::default(), HashSet::new(), 0_usize);
         for entry in index.iter() {
             let stage = (entry.flags >> 12) & 3;
             let has = |flag: IndexEntryExtendedFlag| entry.flags_extended & flag.bits() != 0;
             if stage > 0 {
-                if decided_by_file.insert(entry.path.clone()) {
+                if marks.decided_by_file.insert(entry.path.clone()) {
                     self.left_out.path(
                         &entry.path,
                         "a conflict: the file travels as it is here, that it is a conflict does not",
@@ -143,11 +150,13 @@ impl Survey {
             } else if has(IndexEntryExtendedFlag::INTENT_TO_ADD) {
                 self.left_out
                     .path(&entry.path, "marked with `git add --intent-to-add`, and travels as untracked");
-                decided_by_file.insert(entry.path);
+                marks.decided_by_file.insert(entry.path);
                 continue;
             }
-            hidden += u64::from(has(IndexEntryExtendedFlag::SKIP_WORKTREE));
-            assumed += u64::from(entry.flags & IndexEntryFlag::VALID.bits() != 0);
+            if has(IndexEntryExtendedFlag::SKIP_WORKTREE) {
+                marks.not_checked_out.insert(entry.path.clone());
+            }
+            assumed += usize::from(entry.flags & IndexEntryFlag::VALID.bits() != 0);
             if entry.mode == SUBMODULE {
                 self.left_out.path(
                     &entry.path,
@@ -158,19 +167,21 @@ impl Survey {
             }
             state.index.insert(entry.path, Entry { mode: entry.mode, id: entry.id });
         }
+        let hidden = marks.not_checked_out.len();
         if hidden > 0 {
             self.left_out.say(format!(
-                "the checkout is sparse: {hidden} files that are not in the working directory travel as they are \
-                 recorded, which ones these are does not"
+                "the checkout is sparse: what it leaves out ({}) travels as it is recorded, the choice does not",
+                count(hidden)
             ));
         }
         if assumed > 0 {
             self.left_out.say(format!(
-                "git is told to take {assumed} files for unchanged (`git update-index --assume-unchanged`), so \
-                 changes in them do not travel"
+                "git is told to take {} for unchanged (`git update-index --assume-unchanged`), so \
+                 changes in them do not travel",
+                count(assumed)
             ));
         }
-        Ok(decided_by_file)
+        Ok(marks)
     }
 
     /// Takes what is different in the working directory.
@@ -179,7 +190,7 @@ impl Survey {
         repository: &Repository,
         root: &Path,
         index: &Index,
-        decided_by_file: &HashSet<Vec<u8>>,
+        marks: &Marks,
         state: &mut State,
     ) -> Result<(), git2::Error> {
         let mut options = StatusOptions::new();
@@ -195,7 +206,7 @@ impl Survey {
             self.left_out.say("git is told not to show untracked files here, so they do not travel");
         }
         let mut paths: HashMap<Vec<u8>, Status> =
-            decided_by_file.iter().map(|path| (path.clone(), Status::CONFLICTED)).collect();
+            marks.decided_by_file.iter().map(|path| (path.clone(), Status::CONFLICTED)).collect();
         let in_workdir = Status::WT_NEW
             | Status::WT_MODIFIED
             | Status::WT_DELETED
@@ -231,7 +242,7 @@ impl Survey {
                 continue;
             }
             match meta {
-                None if tracked.is_none() => {}
+                None if tracked.is_none() || marks.not_checked_out.contains(&path) => {}
                 None => self.gone(path, state),
                 Some(meta) if meta.is_file() || meta.is_symlink() => {
                     self.changed(repository, &config, index, &path, &file, &meta, state);
@@ -315,6 +326,10 @@ fn shown(bytes: u64) -> String {
         Some((unit, name)) => format!("{:.1} {name}", bytes as f64 / *unit as f64).replace(".0 ", " "),
         None => format!("{bytes} bytes"),
     }
+}
+
+fn count(files: usize) -> String {
+    if files == 1 { "1 file".to_owned() } else { format!("{files} files") }
 }
 
 fn round_up(bytes: u64) -> String {

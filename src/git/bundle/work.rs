@@ -9,10 +9,9 @@ use git2::{Commit, ObjectType, Odb, Oid};
 use super::content::Content;
 use super::stage::Stage;
 use super::survey::State;
-use super::trees::{self, LINK};
+use super::trees::{self, Entry, LINK};
 use super::unseen::LeftOut;
 use super::{Bundle, Failure};
-use crate::git::bundle::trees::Entry;
 
 /// Who made the commits: whoever reads `git log` shall not take them for somebody's work.
 const WHO: &str = "holdall <holdall@localhost>";
@@ -47,7 +46,9 @@ pub(super) fn commit(
             content.file(&change.path, change.tracked, stage)
         };
         match put {
-            Ok(id) => drop(files.insert(change.path.clone(), Entry { mode, id })),
+            Ok(id) => {
+                files.insert(change.path.clone(), Entry { mode, id });
+            }
             Err(error) => {
                 let otherwise =
                     if change.tracked.is_some() { "; it travels as it was last staged" } else { "" };

@@ -1,13 +1,13 @@
 //! Which archives of a directory may go.
 //!
-//! An archive older than the limit goes when nothing needs it: no newer archive goes on from it, and
-//! it holds the last copy of no session. So that it comes to that, a run that knows a limit does two
-//! things. A session that changed, and leans on an old archive, is stored whole. And sessions that
-//! did not change, and whose last copy is in an old archive, are carried over into the new one: when
-//! that archive is mostly made of what newer ones have too, or when there are many old ones, for the
-//! smallest of them. So a directory holds what is newer than the limit, a few old archives, and never
-//! much more than twice what restoring it brings back; and a session is copied again now and then,
-//! not in every run.
+//! An archive older than the limit goes when no archive that stays goes on from it, and it holds the
+//! last copy of no session. So that it comes to that, a run that knows a limit does two things. A
+//! session that changed, and leans on an old archive, is stored whole. And sessions that did not
+//! change, and whose last copy is in an old archive, are carried over into the new one: all of them
+//! when less than half of what the old archives hold is a last copy; and when there are many old
+//! archives, those of the smallest. So a directory holds what is newer than the limit, a few old
+//! archives, and not much more than twice what restoring it brings back; and a session is copied
+//! again now and then, not in every run.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,10 +54,10 @@ pub fn carry(
 ) -> Vec<Key> {
     // What newer archives go on from can only go when they have become old themselves.
     let pinned = leaned_on(shelf, young(shelf, old));
-    let mut candidates: BTreeMap<usize, Candidate<'_>> = old
-        .iter()
-        .filter(|place| !pinned.contains(place))
-        .map(|&place| (place, Candidate::of(shelf, place, source)))
+    let is_ours = |place: usize| shelf.volumes()[place].archive.manifest().source == *source;
+    let free = old.iter().filter(|place| !pinned.contains(place) && is_ours(**place));
+    let mut candidates: BTreeMap<usize, Candidate<'_>> = free
+        .map(|&place| (place, Candidate { holds: holds(shelf, place), ..Candidate::default() }))
         .collect();
     for (key, last) in lasts.iter().filter(|(key, _)| !stored.contains(*key)) {
         let Some(state) = &last.state else {
@@ -72,66 +72,57 @@ pub fn carry(
             }
         }
     }
-    candidates.retain(|_, candidate| candidate.is_ours);
-    let mut chosen: BTreeSet<&Key> = BTreeSet::new();
-    let (sparse, mut full): (Vec<_>, Vec<_>) =
-        candidates.into_values().partition(|candidate| candidate.live.saturating_mul(2) < candidate.holds);
-    chosen.extend(sparse.iter().flat_map(|candidate| candidate.sessions.iter().copied()));
-    if full.len() > MANY {
-        full.sort_by_key(|candidate| candidate.holds);
-        full.truncate(full.len() - FEW);
-        chosen.extend(full.iter().flat_map(|candidate| candidate.sessions.iter().copied()));
+    let mut candidates: Vec<Candidate<'_>> = candidates.into_values().collect();
+    let sum = |of: fn(&Candidate<'_>) -> u64| candidates.iter().map(of).sum::<u64>();
+    let is_mostly_stale =
+        sum(|candidate| candidate.live).saturating_mul(2) < sum(|candidate| candidate.holds);
+    if !is_mostly_stale {
+        candidates.sort_by_key(|candidate| candidate.holds);
+        let few = if candidates.len() > MANY { candidates.len() - FEW } else { 0 };
+        candidates.truncate(few);
     }
+    let chosen: BTreeSet<&Key> =
+        candidates.iter().flat_map(|candidate| candidate.sessions.iter().copied()).collect();
     chosen.into_iter().cloned().collect()
 }
 
 /// An old archive.
+#[derive(Default)]
 struct Candidate<'s> {
     /// What it holds, in bytes.
     holds: u64,
     /// What of that is of the last state of some session.
     live: u64,
     sessions: Vec<&'s Key>,
-    /// It is from this machine, so that its sessions can stand in an archive of this machine.
-    is_ours: bool,
 }
 
-impl Candidate<'_> {
-    fn of(shelf: &Shelf, place: usize, source: &SourceMachine) -> Self {
-        let volume = &shelf.volumes()[place];
-        let files = volume.sessions().iter().flat_map(|session| &session.files);
-        Self {
-            holds: files.map(|file| file.meta.size).sum(),
-            live: 0,
-            sessions: Vec::new(),
-            is_ours: volume.archive.manifest().source == *source,
-        }
-    }
+fn holds(shelf: &Shelf, place: usize) -> u64 {
+    let files = shelf.volumes()[place].sessions().iter().flat_map(|session| &session.files);
+    files.map(|file| file.meta.size).sum()
 }
 
 /// The old archives that nothing needs, now that this run has stored `stored`.
 pub fn removable(shelf: &Shelf, old: &BTreeSet<usize>, lasts: &Lasts, stored: &BTreeSet<Key>) -> Vec<usize> {
-    let last = lasts.iter().filter(|(key, _)| !stored.contains(*key)).map(|(_, last)| last.link);
-    let needed = leaned_on(shelf, young(shelf, old).into_iter().chain(last).collect());
+    let last = lasts.iter().filter(|(key, _)| !stored.contains(*key)).map(|(_, last)| last.link.0);
+    let needed = leaned_on(shelf, young(shelf, old).chain(last));
     old.iter().filter(|place| !needed.contains(place)).copied().collect()
 }
 
-/// All sessions in archives that are not old.
-fn young(shelf: &Shelf, old: &BTreeSet<usize>) -> Vec<(usize, usize)> {
-    let volumes = shelf.volumes().iter().enumerate().filter(|(place, _)| !old.contains(place));
-    volumes
-        .flat_map(|(place, volume)| (0..volume.sessions().len()).map(move |session| (place, session)))
-        .collect()
+/// The archives that are not old.
+fn young<'s>(shelf: &'s Shelf, old: &'s BTreeSet<usize>) -> impl Iterator<Item = usize> + 's {
+    (0..shelf.volumes().len()).filter(|place| !old.contains(place))
 }
 
-/// The archives of these sessions, and all that they lean on.
-fn leaned_on(shelf: &Shelf, mut links: Vec<(usize, usize)>) -> BTreeSet<usize> {
-    let mut seen: BTreeSet<(usize, usize)> = BTreeSet::new();
-    while let Some(link) = links.pop() {
-        if seen.insert(link) {
+/// These archives, and all that they lean on: every session of an archive that stays can be restored.
+fn leaned_on(shelf: &Shelf, volumes: impl Iterator<Item = usize>) -> BTreeSet<usize> {
+    let mut open: Vec<usize> = volumes.collect();
+    let mut seen = BTreeSet::new();
+    while let Some(volume) = open.pop() {
+        if seen.insert(volume) {
+            let sessions = 0..shelf.volumes()[volume].sessions().len();
             // One that is missing already cannot be needed more.
-            links.extend(shelf.base(link).ok().flatten());
+            open.extend(sessions.filter_map(|session| Some(shelf.base((volume, session)).ok()??.0)));
         }
     }
-    seen.into_iter().map(|(volume, _)| volume).collect()
+    seen
 }

@@ -179,3 +179,61 @@ fn identity(meta: &Metadata) -> String {
     let _ = meta;
     format!("{}", uuid::Uuid::new_v4())
 }
+
+#[cfg(all(test, unix))]
+#[allow(clippy::disallowed_methods)] // Tests play the user.
+mod tests {
+    use super::*;
+    use crate::model::{Head, Role, time};
+
+    fn at(text: &str) -> Time {
+        time::parse(text).expect("a time")
+    }
+
+    #[test]
+    fn a_file_is_known_until_anything_of_it_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.jsonl");
+        fs::write(&path, "one\n").unwrap();
+        let modified = fs::metadata(&path).unwrap().modified().unwrap();
+        let (now, later) = (Time::from(modified), Time::from(modified) + chrono::TimeDelta::minutes(1));
+        assert_eq!(stamp(&path, now), None, "it is not at rest");
+        let before = stamp(&path, later).expect("at rest");
+        let meta =
+            |size| FileMeta { role: Role::Transcript, path: "x".into(), size, modified: None, agent: None };
+        let mut memory = Memory::new(dir.path());
+        memory.note("claude:1", &meta(4), Some(before.clone()), "sum".into());
+        let known = |size, stamp: &str| memory.sum("claude:1", &meta(size), Some(stamp));
+        assert_eq!(known(4, &before).as_deref(), Some("sum"));
+        assert_eq!(known(3, &before), None, "it was cut elsewhere");
+        // The same size and time, and other bytes.
+        fs::write(&path, "two\n").unwrap();
+        fs::File::options().append(true).open(&path).unwrap().set_modified(modified).unwrap();
+        assert_eq!(known(4, &stamp(&path, later).expect("at rest")), None);
+    }
+
+    #[test]
+    fn a_session_of_a_database_is_known_while_the_database_rests_or_the_session_does() {
+        let found = |updated: &str| Found {
+            id: "1".into(),
+            path: "x.db".into(),
+            bytes: None,
+            modified: std::time::UNIX_EPOCH,
+            head: Some(Head { updated: Some(at(updated)), ..Head::default() }.into()),
+        };
+        let (old, new) = (found("2026-11-01T00:00:00Z"), found("2026-11-21T12:00:00Z"));
+        let mut memory = Memory::default();
+        let read = at("2026-11-21T16:00:00Z");
+        memory.note_rows("old", &old, Some("a".into()), read, "sum".into());
+        memory.note_rows("new", &new, Some("a".into()), read, "sum".into());
+        memory.note_rows("busy", &new, None, read, "sum".into());
+        assert_eq!(memory.digest("old", &old, Some("a")), Some("sum"));
+        assert_eq!(memory.digest("new", &new, Some("a")), Some("sum"));
+        // Something else in the database changed.
+        assert_eq!(memory.digest("old", &old, Some("b")), Some("sum"));
+        assert_eq!(memory.digest("new", &new, Some("b")), None);
+        assert_eq!(memory.digest("busy", &new, None), None);
+        // The session did.
+        assert_eq!(memory.digest("old", &new, Some("a")), None);
+    }
+}

@@ -12,6 +12,7 @@
 //! - [`memory`]: what need not be read again
 //! - [`keep`]: which archives may go
 //! - `store`: the new archive
+//! - [`overview`]: what a directory holds
 //! - [`restore`]: bringing sessions back, and whether they could be
 //! - [`report`]: what is told about it
 
@@ -19,6 +20,7 @@ pub mod fresh;
 pub mod joined;
 pub mod keep;
 pub mod memory;
+pub mod overview;
 pub mod report;
 pub mod restore;
 pub mod shelf;
@@ -67,7 +69,7 @@ pub struct Options {
 /// Makes a backup.
 ///
 /// # Errors
-/// [`Kind::Busy`] when another run is at work in the directory; when the directory cannot be read or
+/// [`Kind::Busy`](crate::error::Kind::Busy) when another run is at work in the directory; when the directory cannot be read or
 /// written. There is no new archive then. A session that cannot be read is no error: it is named in
 /// the report.
 pub fn run(env: &Env, options: &Options, progress: &dyn Progress) -> Result<Report> {
@@ -105,8 +107,10 @@ pub fn run(env: &Env, options: &Options, progress: &dyn Progress) -> Result<Repo
     let mut removed = Vec::new();
     for place in keep::removable(&shelf, &old, &lasts, &stored.keys) {
         let label = &shelf.volumes()[place].label;
-        claim.remove(label)?;
-        removed.push(label.clone());
+        match claim.remove(label) {
+            Ok(()) => removed.push(label.clone()),
+            Err(error) => warnings.push(format!("{label} could go, but: {error}")),
+        }
     }
     // Without it the next run reads more, and that is all.
     let _ = run.memory.save(env);

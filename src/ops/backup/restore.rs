@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::HashSet;
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -23,8 +24,9 @@ pub struct Restorable {
     links: Vec<(usize, usize)>,
     /// What was asked for.
     name: String,
-    /// Whether the bytes of the archives themselves were not looked at yet.
-    is_unchecked: bool,
+    /// It is a whole directory: the bytes of the archives themselves were not looked at yet, and what
+    /// is wrong with one session is no reason to leave the others.
+    is_dir: bool,
 }
 
 impl Restorable {
@@ -43,7 +45,7 @@ impl Restorable {
         let all: Vec<(usize, usize)> = super::last_links(&shelf).into_values().collect();
         let heads: Vec<&Head> = all.iter().map(|link| &shelf.session(*link).head).collect();
         let links = choose_among(&heads, wanted)?.into_iter().map(|place| all[place]).collect();
-        Ok(Self { shelf, links, name, is_unchecked: true })
+        Ok(Self { shelf, links, name, is_dir: true })
     }
 
     /// Sessions of one archive, whose own bytes were checked; `path` is where it is, `None` for a
@@ -52,11 +54,12 @@ impl Restorable {
         let mut shelf = Shelf::of_archive(archive, path);
         shelf.fetch(places);
         let links = places.iter().map(|place| (0, *place)).collect();
-        Self { shelf, links, name, is_unchecked: false }
+        Self { shelf, links, name, is_dir: false }
     }
 
     /// The sessions, with all that they lean on checked. One that leans on an archive that is not
-    /// there is refused; the others are not.
+    /// there is refused; the others are not. In a directory the same holds for one that leans on an
+    /// archive that is damaged.
     ///
     /// # Errors
     /// [`Kind::Archive`] when an archive is damaged or not the one that a later one was made with,
@@ -78,7 +81,7 @@ impl Restorable {
                         .hint(format!("import {label} for itself")));
                 }
                 let state = self.shelf.state(*link)?;
-                joined::check(&self.shelf, &state, self.is_unchecked)?;
+                joined::check(&self.shelf, &state, self.is_dir)?;
                 progress.advance(state.files.iter().map(|file| file.meta.size).sum());
                 Ok(Box::new(Joined::of(&self.shelf, state)?) as Box<dyn Payload + Send + '_>)
             })
@@ -91,7 +94,7 @@ impl Restorable {
             let repos = &self.shelf.volumes()[link.0].archive.manifest().repos;
             let (payload, refused): (Box<dyn Payload + '_>, _) = match opened {
                 Ok(payload) => (payload, None),
-                Err(error) if error.kind() == Kind::Archive => return Err(error),
+                Err(error) if error.kind() == Kind::Archive && !self.is_dir => return Err(error),
                 Err(error) => {
                     let reason = crate::ops::import::decide::with_hints(&error);
                     first.get_or_insert(error);
@@ -180,6 +183,7 @@ pub fn problems_of_dir(dir: &Path, progress: &dyn Progress) -> Result<Vec<Proble
     let lasts: Vec<(usize, usize)> = super::last_links(&shelf).into_values().collect();
     problems.extend(leaning_problems(&shelf, &lasts));
     // Earlier states are made of the same bytes: it is enough that they are made of them rightly.
+    let lasts: HashSet<(usize, usize)> = lasts.into_iter().collect();
     for (place, volume) in shelf.volumes().iter().enumerate() {
         let earlier = (0..volume.sessions().len()).map(|session| (place, session));
         let broken = earlier

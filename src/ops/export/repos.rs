@@ -80,42 +80,51 @@ impl Repos {
         };
         let settings = bundle::Options { full, max_work: options.max_work };
         progress.begin("bundling", 0);
-        for found in &mut self.list {
-            let root = &found.repo.root;
-            let sessions: Vec<&str> = found.sessions.iter().map(String::as_str).collect();
-            let mut file = archive::temporary()?;
-            let mut out = Watched::new(BufWriter::with_capacity(1 << 17, &mut file));
-            let written = bundle::write(&found.dir, &sessions, &settings, &mut out);
-            drop(out);
-            match written {
-                Ok(carried) => found.repo.carried = carried,
-                Err(error) if error.kind() == Kind::Unsupported => {
-                    warnings.push(format!("{root}: nothing of it is carried: {error}"));
-                    continue;
-                }
-                Err(error) => return Err(error),
-            }
-            if let Some(carried) = &found.repo.carried {
-                warnings.extend(carried.left_out.iter().map(|what| format!("{root}: {what}")));
-                if carried.commits > 0 || carried.work.is_some() {
-                    found.bundle = Some(file);
-                }
-            }
-            if !full && needs_this_machine(&found.repo) {
-                warnings.push(format!(
-                    "{root}: no other machine can clone it from where its remote is; `--git full` carries the \
-                     whole history"
-                ));
-            }
-        }
+        let bundled = self.list.iter_mut().try_for_each(|found| found.bundle(&settings, warnings));
         progress.end();
-        Ok(())
+        bundled
     }
 
     /// What is written of them.
     pub(super) fn inputs(&self) -> Vec<RepoInput<'_>> {
         let inputs = self.list.iter();
         inputs.map(|found| RepoInput { repo: found.repo.clone(), bundle: found.bundle.as_ref() }).collect()
+    }
+}
+
+impl Found {
+    /// Bundles the repository.
+    fn bundle(&mut self, settings: &bundle::Options, warnings: &mut Vec<String>) -> Result<()> {
+        if self.repo.root_commit.is_none() {
+            self.repo.root_commit = git::root_commit(&self.dir).unwrap_or_default();
+        }
+        let root = &self.repo.root;
+        let sessions: Vec<&str> = self.sessions.iter().map(String::as_str).collect();
+        let mut file = archive::temporary()?;
+        let mut out = Watched::new(BufWriter::with_capacity(1 << 17, &mut file));
+        let written = bundle::write(&self.dir, &sessions, settings, &mut out);
+        drop(out);
+        match written {
+            Ok(carried) => self.repo.carried = carried,
+            Err(error) if error.kind() == Kind::Unsupported => {
+                warnings.push(format!("{root}: nothing of it is carried: {error}"));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        }
+        if let Some(carried) = &self.repo.carried {
+            warnings.extend(carried.left_out.iter().map(|what| format!("{root}: {what}")));
+            if carried.commits > 0 || carried.work.is_some() {
+                self.bundle = Some(file);
+            }
+        }
+        if !settings.full && needs_this_machine(&self.repo) {
+            warnings.push(format!(
+                "{root}: no other machine can clone it from where its remote is; `--git full` carries the \
+                 whole history"
+            ));
+        }
+        Ok(())
     }
 }
 

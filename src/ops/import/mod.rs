@@ -82,13 +82,14 @@ pub fn run(env: &Env, incoming: &Incoming<'_>, options: &Options, progress: &dyn
     let rules = Rules::new(env, &incoming.home, &options.cwd_map, options.workspace_root.as_deref())?;
     warnings::about_rules(incoming, &rules, options.workspace_root.as_deref(), &mut warnings);
     let mut repositories = Repositories::find(env, incoming, options, &rules, &mut warnings);
+    let mut options = options.clone();
     let fails = options.on_conflict == OnConflict::Fail;
     if fails && options.clone {
         // Nothing at all is imported on a conflict, so nothing is cloned for it.
-        refuse_conflicts(&decide::plan(env, incoming, options, &rules, &repositories, &mut Vec::new())?)?;
+        options.write.coming = repositories.missing();
+        refuse_conflicts(&decide::plan(env, incoming, &options, &rules, &repositories, &mut Vec::new())?)?;
     }
-    repositories.clone_missing(options, progress, &mut warnings)?;
-    let mut options = options.clone();
+    repositories.clone_missing(&options, progress, &mut warnings)?;
     options.write.coming = repositories.coming();
     let options = &options;
     let plans = decide::plan(env, incoming, options, &rules, &repositories, &mut warnings)?;

@@ -46,9 +46,6 @@ struct Place<'a> {
 
 impl<'a> Repositories<'a> {
     /// Looks where they are.
-    ///
-    /// # Errors
-    /// Never for one repository; when the rules cannot be applied.
     pub fn find(
         env: &Env,
         incoming: &'a Incoming<'a>,
@@ -71,9 +68,7 @@ impl<'a> Repositories<'a> {
             let place = locate(incoming, repository, rules, &clones, options, &places, warnings);
             places.push(place);
         }
-        let needs_git = !options.dry_run || options.clone || options.restore_work;
-        let git = if needs_git { Git::find(env, options.may_ask) } else { None };
-        Self { places, git, left: Vec::new() }
+        Self { places, git: Git::find(env, options.may_ask), left: Vec::new() }
     }
 
     /// Clones what is not here; in a dry run says what would be cloned.
@@ -123,6 +118,11 @@ impl<'a> Repositories<'a> {
         Ok(())
     }
 
+    /// The directories that cloning may make.
+    pub fn missing(&self) -> Vec<PathBuf> {
+        self.places.iter().filter(|place| !place.is_here).filter_map(|place| place.target.clone()).collect()
+    }
+
     /// The directories that a dry run would make.
     pub fn coming(&self) -> Vec<PathBuf> {
         let coming = self.places.iter().filter(|place| place.is_cloned && !place.is_here);
@@ -170,7 +170,8 @@ impl<'a> Repositories<'a> {
             return Work::of("not-asked");
         }
         let Some(target) = place.target.as_deref().filter(|_| place.is_here || place.is_cloned) else {
-            return Work::failed("the repository is not here");
+            // Why there is no repository, its row says already.
+            return Work::of("failed");
         };
         if place.is_cloned && !place.is_here {
             let brings = repo.carried.as_ref().is_some_and(|carried| carried.work.is_some());
@@ -283,7 +284,7 @@ fn locate<'a>(
         None => "its directory cannot be one of this machine: give it one with --cwd-map or --workspace-root"
             .to_owned(),
         Some(target) if !clone::is_free(target) => format!("{} is something else", target.display()),
-        Some(_) => "it is not here; --clone brings it".to_owned(),
+        Some(_) => "--clone brings it here".to_owned(),
     });
     missing
 }

@@ -137,18 +137,22 @@ fn compare_files(
                 render::file(planned, &target, file, out).map(drop)
             })?
         };
-        if !is_own && file.growth == Growth::Append {
-            match relation {
-                Relation::Shorter => other_copy = Some("newer-here"),
-                Relation::Different => other_copy = Some("diverged"),
-                _ => {}
-            }
+        let how = match relation {
+            Relation::Shorter => "has gone on",
+            Relation::Different => "went another way",
+            _ => "",
+        };
+        if !is_own && file.growth == Growth::Append && !how.is_empty() {
+            other_copy = Some(format!(
+                "another copy of it is at {} and {how}; move one of the two away, and try again",
+                file.path.display()
+            ));
         }
         relations.push(relation);
     }
     planned.relations = relations;
     if let Some(reason) = other_copy {
-        planned.decision = Decision::Skip(reason);
+        planned.decision = Decision::Fail(reason);
     }
     Ok(())
 }

@@ -103,7 +103,7 @@ impl Growing {
     /// Somebody says something in a session, and gets an answer.
     fn go_on(&mut self, place: usize, day: usize) {
         let (case, file) = self.grown[place].clone();
-        let (said, answered) = (self.words(60), self.words(900));
+        let (said, answered) = (self.words(60), self.words(1500));
         match file {
             Some(file) => {
                 let lines = records(&case.harness, &file, day, &said, &answered);

@@ -25,9 +25,7 @@ fn resumes(harness: &str) {
     agent.resume(&case, &case.id, FIRST).unwrap();
     let second = backup();
     let archive = dir.join(second["archive"].as_str().expect("the program has added something"));
-    let bytes = |report: &serde_json::Value| report["sessions"][0]["bytes"].as_u64().unwrap();
     assert_eq!(second["sessions"][0]["state"], "grown", "{second}");
-    assert!(bytes(&second) < bytes(&first), "{second}");
     let told_here = agent.resume(&case, &case.id, THANKS[0]).unwrap();
 
     let there = Machine::new("work/app");
@@ -59,6 +57,5 @@ programs! {
     claude_goes_on: "claude";
     codex_goes_on: "codex";
     opencode_goes_on: "opencode";
-    kilo_goes_on: "kilo";
     gemini_goes_on: "gemini";
 }

@@ -168,11 +168,17 @@ fn another_archive_of_the_same_name_is_refused() {
     assert!(!world.verified(&world.backups()).0);
     let home = Home::at(world.dir.path().join("refusing"));
     let before = tree::read(home.dir());
-    for path in [&third, &world.backups()] {
-        let ended = ended(holdall(&home, 9, &["import", path.to_str().unwrap()]));
-        assert_eq!(ended.status.code(), Some(4), "{}", ended.stderr);
-    }
+    let import = |path: &Path| ended(holdall(&home, 9, &["--json", "import", path.to_str().unwrap()]));
+    let refused = import(&third);
+    assert_eq!(refused.status.code(), Some(4), "{}", refused.stderr);
     assert!(before == tree::read(home.dir()));
+    // Of all that is there, what is right comes.
+    let some = import(&world.backups());
+    assert_eq!(some.status.code(), Some(3), "{}", some.stderr);
+    let report: Value = serde_json::from_str(&some.stdout).unwrap();
+    let actions: Vec<&str> =
+        report["sessions"].as_array().unwrap().iter().map(|row| row["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["fail", "create"], "{report}");
 }
 
 #[test]

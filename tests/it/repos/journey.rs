@@ -68,13 +68,15 @@ fn claude_code_and_codex_go_on_where_the_work_was_left() {
     let said = dialogue::read("claude", &said);
     let there = world.there().join("dir");
     assert_eq!(fs::read(there.join("notes.txt")).unwrap(), fs::read(cwd.join("notes.txt")).unwrap());
+    // Codex looks through its whole store only at its first start, and lists by provider.
+    let codex = Codex::new(&world.home, &there);
+    codex.listed().unwrap();
     let converted =
         Holdall::new(&world.home, &there).with_programs().done(&["convert", &id, "--to", "codex"]).unwrap();
 
     let told = Claude::new(&world.home, &there).resume(&id, FIRST).unwrap();
     expect::same(&said, &dialogue::read("claude", &told)).unwrap();
 
-    let codex = Codex::new(&world.home, &there);
     let thread = converted["sessions"][0]["target"]["id"].as_str().unwrap();
     assert_eq!(converted["sessions"][0]["target"]["cwd"], there.to_str().unwrap());
     assert!(codex.listed().unwrap().contains(&thread.to_owned()), "Codex does not list {thread}");
@@ -111,11 +113,4 @@ fn a_program_that_wants_the_directory_finds_the_clone() {
     let id = report["sessions"][0]["target"]["id"].as_str().unwrap().to_owned();
     let listed = Opencode::named("opencode", &world.home, &world.there()).listed().unwrap();
     assert!(listed.contains(&id), "{id} is not in {listed:?}");
-    let (left, code) = holdall
-        .json(
-            &[&["import", &file, "--to", "kilo", "--cwd-map"][..], &["/home/dev/src/app=/nowhere/app"]]
-                .concat(),
-        )
-        .unwrap();
-    assert_eq!(code, 3, "{left}");
 }

@@ -59,7 +59,7 @@ fn what_is_staged_counts() {
     fs::remove_file(root.join("staged.bin")).unwrap();
     let error =
         write(&root, &["one"], &Options { full: false, max_work: 1 << 20 }, &mut Vec::new()).unwrap_err();
-    assert!(error.to_string().contains("has 3 MiB in 1 files"), "{error}");
+    assert!(error.to_string().contains("has 3 MiB in 1 file,"), "{error}");
 }
 
 /// Takes so many bytes, then none.

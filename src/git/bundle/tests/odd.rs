@@ -42,7 +42,7 @@ fn submodules_keep_the_commit_that_is_recorded() {
     let work = bundled.carried.work.unwrap();
     let recorded = git(&library, &["rev-parse", "HEAD"]);
     assert_eq!(git(&target, &["rev-parse", &format!("{work}:ext/library")]), recorded);
-    assert_eq!(git(&target, &["status", "--porcelain"]), "M docs/a.md");
+    assert_eq!(git(&target, &["status", "--porcelain"]), " M docs/a.md");
 }
 
 #[test]
@@ -50,10 +50,11 @@ fn repositories_inside_are_named() {
     let world = World::new();
     world.git(&["init", "-q", "vendor/inner"]);
     world.put("vendor/inner/secret.txt", "of another repository");
-    world.git(&["init", "-q", "empty-one"]);
+    world.git(&["init", "-q", "one-more"]);
+    world.put("one-more/x", "x");
     world.put("vendor/beside.txt", "of this one");
     let bundled = world.bundle(&PARTLY);
-    for inner in ["vendor/inner", "empty-one"] {
+    for inner in ["vendor/inner", "one-more"] {
         assert!(says(&bundled.carried, inner, "a repository of its own"), "{:?}", bundled.carried.left_out);
     }
     let target = world.clone();
@@ -228,7 +229,7 @@ fn a_merge_with_conflicts_is_carried_as_its_files_are() {
     bundled.restore(&target, Some("main"), Some(&head(&world)));
     assert_eq!(files(&world.root()), files(&target));
     assert!(fs::read_to_string(target.join("docs/a.md")).unwrap().contains("<<<<<<<"));
-    assert_eq!(git(&target, &["status", "--porcelain"]), "M docs/a.md");
+    assert_eq!(git(&target, &["status", "--porcelain"]), " M docs/a.md");
 }
 
 #[test]
@@ -255,13 +256,13 @@ fn files_that_are_not_checked_out_are_not_deleted() {
     assert!(says(&bundled.carried, "the checkout is sparse", "files"), "{:?}", bundled.carried.left_out);
     let target = world.clone();
     bundled.restore(&target, Some("main"), Some(&head(&world)));
-    assert_eq!(git(&target, &["status", "--porcelain"]), "M src/main.rs");
+    assert_eq!(git(&target, &["status", "--porcelain"]), " M src/main.rs");
 
     let world = World::new();
     world.git(&["update-index", "--assume-unchanged", "docs/a.md"]);
     world.put("docs/a.md", "changed, but git is not to look");
     let carried = world.bundle(&PARTLY).carried;
-    assert!(says(&carried, "take 1 files for unchanged", ""), "{:?}", carried.left_out);
+    assert!(says(&carried, "take 1 file for unchanged", ""), "{:?}", carried.left_out);
     assert_eq!(carried.work, None);
 }
 
