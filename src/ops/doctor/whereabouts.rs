@@ -187,10 +187,14 @@ fn steps(dir: &str) -> Vec<Step> {
     let mut steps = Vec::new();
     let mut at = 0;
     let pieces: Vec<&str> = dir.split(separators).collect();
+    // No harness writes a directory down like that.
+    if pieces.iter().any(|piece| matches!(*piece, "." | "..")) {
+        return steps;
+    }
     for (place, piece) in pieces.iter().enumerate() {
         at += piece.len() + usize::from(place > 0);
         let rest: Vec<String> = pieces[place + 1..].iter().map(|&piece| piece.to_owned()).collect();
-        let is_plain = rest.iter().all(|piece| !piece.is_empty() && piece != "." && piece != "..");
+        let is_plain = rest.iter().all(|piece| !piece.is_empty());
         let is_near = if is_own { at > there } else { rest.len() < 2 };
         if !piece.is_empty() && is_plain && is_near {
             steps.push(Step { old: dir[..at].to_owned(), name: (*piece).to_owned(), rest });
@@ -270,6 +274,6 @@ mod tests {
         let olds: Vec<&str> = steps.iter().map(|step| step.old.as_str()).collect();
         assert_eq!(olds, [r"C:\Users\me\src", r"C:\Users\me\src\app"]);
         assert_eq!(steps[0].rest, ["app"]);
-        assert!(super::steps("/a/../b").iter().all(|step| step.rest.is_empty()));
+        assert!(super::steps("/a/../b").is_empty());
     }
 }
