@@ -55,11 +55,11 @@ impl Growing {
     pub fn day(&mut self, day: usize) {
         for place in 0..self.grown.len() {
             // Most sessions rest on most days.
-            if (place + day) % 3 == 0 || place == day % 5 {
+            if (place + day).is_multiple_of(3) || place == day % 5 {
                 self.go_on(place, day);
             }
         }
-        if day % 2 == 0 {
+        if day.is_multiple_of(2) {
             self.add();
         }
         if day % 7 == 3 {
