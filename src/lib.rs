@@ -6,7 +6,7 @@
 //! - [`ops`]: the use cases; they return reports
 //! - [`harness`]: one adapter for each supported program
 //! - [`archive`]: the portable file
-//! - [`txn`]: the only code that changes a user's machine: journal, backup, apply, undo
+//! - [`txn`]: the only code that changes a store of sessions: journal, backup, apply, undo
 //! - [`git`]: what is known of a repository; finds, packs, clones and restores them
 //! - [`place`]: where things of the source machine are on this one
 //! - [`model`]: the canonical session; no input or output

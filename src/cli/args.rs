@@ -110,9 +110,9 @@ impl Command {
     /// has to be finished first.
     pub fn looks_at_the_machine(&self) -> bool {
         match self {
-            Self::Import(args) => !args.place.dry_run,
-            Self::Convert(args) => !args.place.dry_run,
-            Self::Move(args) => !args.dry_run,
+            Self::Import(args) => !args.place.run.dry_run,
+            Self::Convert(args) => !args.place.run.dry_run,
+            Self::Move(args) => !args.run.dry_run,
             Self::Backup(_)
             | Self::List(_)
             | Self::Show(_)
@@ -314,19 +314,27 @@ pub struct PlaceArgs {
     /// What to do with a session that is here already with other content
     #[arg(long, value_name = "POLICY", default_value = "skip")]
     pub on_conflict: Conflict,
-    /// Change nothing; print the report that the import would print
+    /// Record this model in converted sessions instead of the source's (opencode, Kilo: PROVIDER/MODEL)
+    #[arg(long, value_name = "M")]
+    pub model: Option<String>,
+    /// How to go about it.
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+/// Flags of whatever changes sessions.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Change nothing; print the report that the real run would print
     #[arg(long)]
     pub dry_run: bool,
     /// Keep no copies of what is replaced; `undo` cannot bring it back then
     #[arg(long)]
     pub no_backup: bool,
-    /// Do not start the target program to let it index and list the sessions
+    /// Do not start the programs to let them index and list the sessions
     #[arg(long)]
     pub no_confirm: bool,
-    /// Record this model in converted sessions instead of the source's (opencode, Kilo: PROVIDER/MODEL)
-    #[arg(long, value_name = "M")]
-    pub model: Option<String>,
-    /// Do not show what would happen and ask first, as an import on a terminal does
+    /// Do not show what would happen and ask first, as is done on a terminal
     #[arg(short, long)]
     pub yes: bool,
 }
@@ -426,18 +434,9 @@ pub struct MoveArgs {
     /// Only sessions of this harness (repeatable)
     #[arg(short = 'H', long, value_name = "NAME", value_parser = harness_ids())]
     pub harness: Vec<String>,
-    /// Change nothing; print the report that the move would print
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Keep no copies of what is replaced; `undo` cannot bring it back then
-    #[arg(long)]
-    pub no_backup: bool,
-    /// Do not start the programs to let them index and list the sessions
-    #[arg(long)]
-    pub no_confirm: bool,
-    /// Do not show what would happen and ask first, as a move on a terminal does
-    #[arg(short, long)]
-    pub yes: bool,
+    /// How to go about it.
+    #[command(flatten)]
+    pub run: RunArgs,
 }
 
 /// Flags of `doctor`.

@@ -86,8 +86,10 @@ fn print_rows(env: &Env, out: &mut impl Write, rows: &[&Row]) -> std::io::Result
     let home = env.home().to_string_lossy();
     let when = row.date.map_or(String::new(), |date| format!(" ({})", &time::rfc3339(date)[..10]));
     writeln!(out, "      {}{when}", text::line(&row.detail))?;
-    if let Some(path) = &row.path {
-        let path = text::fold_home(&path.to_string_lossy(), &home);
+    // The text of many findings names it already.
+    let path = row.path.as_ref().map(|path| path.to_string_lossy());
+    if let Some(path) = path.filter(|path| !row.detail.contains(&**path)) {
+        let path = text::fold_home(&path, &home);
         writeln!(out, "      {FAINT}{}{FAINT:#}", text::line(&path))?;
     }
     if row.fixed {

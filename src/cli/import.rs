@@ -3,8 +3,6 @@
 use std::io::Write;
 use std::path::Path;
 
-use inquire::Confirm;
-
 use super::args::{ConvertArgs, ImportArgs, PlaceArgs};
 use super::exit::Exit;
 use super::repositories;
@@ -26,11 +24,11 @@ pub fn import(env: &Env, ui: &Ui, args: &ImportArgs) -> anyhow::Result<Exit> {
     let mut options = options(&args.place, args.to.as_deref())?;
     options.clone = args.clone;
     options.restore_work = args.restore_work;
-    options.may_ask = ui.can_ask() && !args.place.yes;
+    options.may_ask = ui.can_ask() && !args.place.run.yes;
     let (path, name) = (env_path(env, &args.file), args.file.to_string_lossy().into_owned());
     if path.is_dir() {
         let backups = Restorable::of_dir(&path, name, &args.session)?;
-        return run(env, ui, &backups.incoming(&ui.progress())?, &options, args.place.yes);
+        return run(env, ui, &backups.incoming(&ui.progress())?, &options, args.place.run.yes);
     }
     let archive = inspect::open(&path, &mut std::io::stdin())?;
     let places = incoming::choose(&archive, &args.session)?;
@@ -42,10 +40,10 @@ pub fn import(env: &Env, ui: &Ui, args: &ImportArgs) -> anyhow::Result<Exit> {
     if restore::leans(&archive, &places) {
         let path = (path != Path::new("-")).then_some(path.as_path());
         let backup = Restorable::of_archive(archive, path, name, &places);
-        return run(env, ui, &backup.incoming(&ui.progress())?, &options, args.place.yes);
+        return run(env, ui, &backup.incoming(&ui.progress())?, &options, args.place.run.yes);
     }
     let incoming = Incoming::from_archive(&archive, name, &places)?;
-    run(env, ui, &incoming, &options, args.place.yes)
+    run(env, ui, &incoming, &options, args.place.run.yes)
 }
 
 pub fn convert(env: &Env, ui: &Ui, args: &ConvertArgs) -> anyhow::Result<Exit> {
@@ -65,7 +63,7 @@ pub fn convert(env: &Env, ui: &Ui, args: &ConvertArgs) -> anyhow::Result<Exit> {
             .into());
     }
     let incoming = Incoming::from_here(env, &chosen, options.workspace_root.is_some())?;
-    run(env, ui, &incoming, &options, args.place.yes)
+    run(env, ui, &incoming, &options, args.place.run.yes)
 }
 
 fn env_path(env: &Env, file: &Path) -> std::path::PathBuf {
@@ -78,9 +76,9 @@ fn options(place: &PlaceArgs, to: Option<&str>) -> anyhow::Result<Options> {
         cwd_map: place.cwd_map.clone(),
         workspace_root: place.workspace_root.clone(),
         on_conflict: place.on_conflict.into(),
-        dry_run: place.dry_run,
-        no_backup: place.no_backup,
-        no_confirm: place.no_confirm,
+        dry_run: place.run.dry_run,
+        no_backup: place.run.no_backup,
+        no_confirm: place.run.no_confirm,
         write: WriteOptions { model: place.model.clone(), ..WriteOptions::default() },
         ..Options::default()
     })
@@ -96,10 +94,7 @@ fn run(env: &Env, ui: &Ui, incoming: &Incoming<'_>, options: &Options, yes: bool
             print(env, ui, &preview.sessions, true, None)?;
             repositories::print(env, ui, &preview.repos, true, None)?;
             ui.warn(&preview.warnings);
-            let asked = Confirm::new("Go ahead?").with_default(true).prompt_skippable();
-            if ui.answer(asked)? != Some(true) {
-                return Err(Error::new(Kind::NotFound, "nothing was imported").into());
-            }
+            ui.go_ahead("nothing was imported")?;
             shown = Some(preview);
         }
     }
@@ -115,10 +110,7 @@ fn run(env: &Env, ui: &Ui, incoming: &Incoming<'_>, options: &Options, yes: bool
         print(env, ui, &report.sessions, options.dry_run, seen)?;
         let seen = shown.as_ref().map(|shown| shown.repos.as_slice());
         repositories::print(env, ui, &report.repos, options.dry_run, seen)?;
-        let known = shown.map(|shown| shown.warnings).unwrap_or_default();
-        let new: Vec<String> =
-            report.warnings.iter().filter(|warning| !known.contains(warning)).cloned().collect();
-        ui.warn(&new);
+        ui.warn_of_more(&report.warnings, shown.as_ref().map_or(&[], |shown| &shown.warnings));
         if let (false, Some(id)) = (options.dry_run, &report.import_id) {
             advise(ui, id, &report.sessions);
         }

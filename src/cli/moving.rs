@@ -1,13 +1,10 @@
 //! `move`
 
-use inquire::Confirm;
-
 use super::args::MoveArgs;
 use super::exit::Exit;
 use super::ui::{GOOD, STRONG, Ui};
 use super::{import, text};
 use crate::env::Env;
-use crate::error::{Error, Kind};
 use crate::ops::import::report::Row;
 use crate::ops::moving::{self, Options, Report};
 
@@ -17,20 +14,17 @@ pub fn run(env: &Env, ui: &Ui, args: &MoveArgs) -> anyhow::Result<Exit> {
         and_folder: args.and_folder,
         harnesses: args.harness.clone(),
         ids: Vec::new(),
-        dry_run: args.dry_run,
-        no_backup: args.no_backup,
-        no_confirm: args.no_confirm,
+        dry_run: args.run.dry_run,
+        no_backup: args.run.no_backup,
+        no_confirm: args.run.no_confirm,
     };
     let mut shown = None;
-    if !args.yes && !options.dry_run && ui.can_ask() {
+    if !args.run.yes && !options.dry_run && ui.can_ask() {
         let preview = moving::run(env, &Options { dry_run: true, ..options.clone() }, &ui.progress())?;
         if preview.sessions.iter().any(|row| !row.changes.is_empty()) {
             print(env, ui, &preview, None)?;
             ui.warn(&preview.warnings);
-            let asked = Confirm::new("Go ahead?").with_default(true).prompt_skippable();
-            if ui.answer(asked)? != Some(true) {
-                return Err(Error::new(Kind::NotFound, "nothing was moved").into());
-            }
+            ui.go_ahead("nothing was moved")?;
             shown = Some(preview);
         }
     }
@@ -43,10 +37,7 @@ pub fn run(env: &Env, ui: &Ui, args: &MoveArgs) -> anyhow::Result<Exit> {
             ui.print(format!("{STRONG}Dry run: nothing is changed.{STRONG:#}"))?;
         }
         print(env, ui, &report, shown.as_ref().map(|shown| shown.sessions.as_slice()))?;
-        let known = shown.map(|shown| shown.warnings).unwrap_or_default();
-        let new: Vec<String> =
-            report.warnings.iter().filter(|warning| !known.contains(warning)).cloned().collect();
-        ui.warn(&new);
+        ui.warn_of_more(&report.warnings, shown.as_ref().map_or(&[], |shown| &shown.warnings));
         if let (false, Some(id)) = (options.dry_run, &report.import_id) {
             import::advise(ui, id, &report.sessions);
         }

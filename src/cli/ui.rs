@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use inquire::InquireError;
 use inquire::error::InquireResult;
+use inquire::{Confirm, InquireError};
 use serde::Serialize;
 
 use super::args::{Color, Global};
 use super::text;
-use crate::error::Error;
+use crate::error::{Error, Kind};
 use crate::progress::Progress;
 
 /// Titles and headings.
@@ -83,6 +83,18 @@ impl Ui {
         }
     }
 
+    /// Asks whether what was shown is to be done.
+    ///
+    /// # Errors
+    /// Says `otherwise` when it is not; when the terminal cannot be used.
+    pub fn go_ahead(&self, otherwise: &'static str) -> anyhow::Result<()> {
+        let asked = Confirm::new("Go ahead?").with_default(true).prompt_skippable();
+        match self.answer(asked)? {
+            Some(true) => Ok(()),
+            _ => Err(Error::new(Kind::NotFound, otherwise).into()),
+        }
+    }
+
     /// Data, buffered; colours go away when stdout is no terminal.
     pub fn out(&self) -> std::io::BufWriter<anstream::AutoStream<std::io::Stdout>> {
         std::io::BufWriter::with_capacity(64 << 10, anstream::stdout())
@@ -121,6 +133,12 @@ impl Ui {
         for warning in warnings {
             let _ = writeln!(anstream::stderr(), "{WARNING}warning:{WARNING:#} {}", text::line(warning));
         }
+    }
+
+    /// Warnings, without those that the user has seen.
+    pub fn warn_of_more(&self, warnings: &[String], seen: &[String]) {
+        let new = warnings.iter().filter(|warning| !seen.contains(warning));
+        self.warn(&new.cloned().collect::<Vec<String>>());
     }
 
     /// Tells the user about an error: the message, then what to do. With `--json` the one document

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -79,15 +80,20 @@ fn collect(dir: &Path, depth: usize, left: &mut usize, found: &mut Vec<Clone>) -
     let (Some(depth), Ok(entries)) = (depth.checked_sub(1), fs::read_dir(dir)) else { return true };
     let mut complete = true;
     for entry in entries.flatten() {
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
         // Not through links: two ways to one place would be two repositories.
         let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
-        if is_dir && !name.starts_with('.') && !PASSED_BY.contains(&&*name) {
+        if is_dir && !is_passed_by(&entry.file_name()) {
             complete &= collect(&entry.path(), depth, left, found);
         }
     }
     complete
+}
+
+/// Whether nobody keeps repositories to work in below a directory of this name: hidden ones, and where
+/// programs keep what they fetched or built.
+pub fn is_passed_by(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with('.') || PASSED_BY.contains(&&*name)
 }
 
 /// The repository whose working directory is exactly `dir`.

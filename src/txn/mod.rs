@@ -1,4 +1,6 @@
-//! The only code that changes a user's machine: stage, back up, journal, apply, recover, undo.
+//! The only code that changes a store of sessions: stage, back up, journal, apply, recover, undo.
+//! (What else changes a user's machine is a clone of a repository, and work that is brought into one:
+//! [`crate::git`].)
 //!
 //! It knows bytes and paths, nothing of harnesses. Its promise: each session of an import is
 //! wholly there or wholly not, also after a kill, a full disk or a power cut; nothing is changed

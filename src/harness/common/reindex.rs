@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::io::Write;
 
-use rusqlite::types::ValueRef;
-
 use super::sqlite::Snapshot;
 use crate::error::{IoContext, Result};
 use crate::model::rows::{Cell, Row, Scope};
@@ -30,7 +28,7 @@ pub fn rewrite(
             while let Some(found) = rows.next().map_err(failed)? {
                 let mut row = Row::new(&**table);
                 for (place, name) in columns.iter().enumerate() {
-                    let value = cell(found.get_ref(place).map_err(failed)?);
+                    let value = Cell::from(found.get_ref(place).map_err(failed)?);
                     row.values.insert(Cow::Borrowed(name), value);
                 }
                 change(&mut row);
@@ -49,19 +47,6 @@ fn stored_columns(snapshot: &Snapshot, table: &str) -> Result<Vec<String>> {
         names.query_map([table], |row| row.get(0))?.collect::<rusqlite::Result<Vec<String>>>()
     };
     read().map_err(|error| snapshot.error(error))
-}
-
-fn cell(value: ValueRef<'_>) -> Cell<'_> {
-    match value {
-        ValueRef::Null => Cell::Null,
-        ValueRef::Integer(value) => Cell::Integer(value),
-        ValueRef::Real(value) => Cell::Real(value),
-        ValueRef::Blob(bytes) => Cell::Blob(Cow::Borrowed(bytes)),
-        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => Cell::Text(Cow::Borrowed(text)),
-            Err(_) => Cell::Bytes(Cow::Borrowed(bytes)),
-        },
-    }
 }
 
 fn quoted(name: &str) -> String {

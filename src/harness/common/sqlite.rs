@@ -125,7 +125,7 @@ impl Snapshot {
             let Some(row) = found.next()? else { return Ok(None) };
             let mut whole = rows::Row::new(table);
             for (column, name) in names.into_iter().enumerate() {
-                whole.values.insert(name.into(), cell(row.get_ref(column)?));
+                whole.values.insert(name.into(), Cell::from(row.get_ref(column)?).into_owned());
             }
             Ok(Some(whole))
         };
@@ -153,19 +153,6 @@ impl Snapshot {
         let names = read().map_err(|error| self.error(error))?;
         self.check()?;
         Ok(names)
-    }
-}
-
-fn cell(value: ValueRef<'_>) -> Cell<'static> {
-    match value {
-        ValueRef::Null => Cell::Null,
-        ValueRef::Integer(value) => Cell::Integer(value),
-        ValueRef::Real(value) => Cell::Real(value),
-        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => Cell::Text(text.to_owned().into()),
-            Err(_) => Cell::Bytes(bytes.to_vec().into()),
-        },
-        ValueRef::Blob(bytes) => Cell::Blob(bytes.to_vec().into()),
     }
 }
 

@@ -75,12 +75,7 @@ pub(super) fn job<'a>(
                 contents.push(Content::None);
             }
             Mend::Line(line) => {
-                actions.push(Action::AppendLine {
-                    path: line.path.clone(),
-                    line: line.line.clone(),
-                    lock: line.lock.clone(),
-                    keep_while: line.keep_while.clone(),
-                });
+                actions.push(apply::append(line));
                 contents.push(Content::None);
             }
             Mend::Rows { database, scope, rows, shared } => {

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::git;
-use crate::git::Repo;
+use crate::git::{Repo, find};
 use crate::place::flavour::Flavour;
 
 /// Most directories that are looked into.
@@ -29,18 +28,6 @@ const USUAL: [&str; 16] = [
     "GitHub",
     "go/src",
     "Documents",
-];
-/// Directories that hold what programs fetched or built.
-const PASSED_BY: [&str; 9] = [
-    "node_modules",
-    "bower_components",
-    "vendor",
-    "target",
-    "dist",
-    "venv",
-    "__pycache__",
-    "site-packages",
-    "Library",
 ];
 
 /// The directories near by.
@@ -130,7 +117,7 @@ impl Near {
         let clones = self
             .repositories
             .iter()
-            .filter(|root| recorded.iter().any(|repo| git::find::is_at(repo, root).is_some()));
+            .filter(|root| recorded.iter().any(|repo| find::is_at(repo, root).is_some()));
         let found: BTreeSet<Candidate> = clones.filter_map(|root| Self::moved_to(&steps, root)).collect();
         if !found.is_empty() {
             return Whereabouts::Repository(found.into_iter().collect());
@@ -213,11 +200,7 @@ fn below(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
     let mut dirs: Vec<PathBuf> = entries
         .filter(|entry| {
-            let name = entry.file_name();
-            let name = name.to_string_lossy();
-            entry.file_type().is_ok_and(|kind| kind.is_dir())
-                && !name.starts_with('.')
-                && !PASSED_BY.contains(&&*name)
+            entry.file_type().is_ok_and(|kind| kind.is_dir()) && !find::is_passed_by(&entry.file_name())
         })
         .map(|entry| entry.path())
         .collect();

@@ -16,7 +16,7 @@ use super::report::{Change, Report, ResumeRow, Row, Source, TargetRow};
 use super::{Options, render, verify, warnings};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
-use crate::harness::Stored;
+use crate::harness::{OutLine, Stored};
 use crate::interrupt::Watched;
 use crate::model::Fidelity;
 use crate::progress::Progress;
@@ -145,15 +145,20 @@ pub(in crate::ops) fn work(plan: &Planned<'_>) -> Work {
         contents.push(Content::Nothing);
     }
     for line in &plan.layout.lines {
-        actions.push(Action::AppendLine {
-            path: line.path.clone(),
-            line: line.line.clone(),
-            lock: line.lock.clone(),
-            keep_while: line.keep_while.clone(),
-        });
+        actions.push(append(line));
         contents.push(Content::Nothing);
     }
     Work { actions, contents }
+}
+
+/// A line of a layout as an action.
+pub(in crate::ops) fn append(line: &OutLine) -> Action {
+    Action::AppendLine {
+        path: line.path.clone(),
+        line: line.line.clone(),
+        lock: line.lock.clone(),
+        keep_while: line.keep_while.clone(),
+    }
 }
 
 /// Renders every file without keeping it.

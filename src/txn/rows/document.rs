@@ -75,7 +75,7 @@ fn write_part(connection: &Connection, schema: &Schema, scope: &Scope, out: &mut
                 return Err(unknown(path, format!("has a row without a key in its table {:?}", table.name)));
             };
             let values = table.columns.iter().enumerate();
-            let values = values.map(|(place, name)| Ok((Cow::from(name), cell(row.get_ref(place)?))));
+            let values = values.map(|(place, name)| Ok((Cow::from(name), Cell::from(row.get_ref(place)?))));
             let values = values.collect::<rusqlite::Result<_>>().of(path)?;
             Row { table: Cow::from(&table.name), values }.write(out).at("copy the rows of", path)?;
         }
@@ -151,18 +151,5 @@ impl ToSql for Bound<'_> {
             Cell::Bytes(bytes) => ValueRef::Text(bytes),
             Cell::Blob(bytes) => ValueRef::Blob(bytes),
         }))
-    }
-}
-
-fn cell(value: ValueRef<'_>) -> Cell<'_> {
-    match value {
-        ValueRef::Null => Cell::Null,
-        ValueRef::Integer(value) => Cell::Integer(value),
-        ValueRef::Real(value) => Cell::Real(value),
-        ValueRef::Blob(bytes) => Cell::Blob(Cow::Borrowed(bytes)),
-        ValueRef::Text(bytes) => match std::str::from_utf8(bytes) {
-            Ok(text) => Cell::Text(Cow::Borrowed(text)),
-            Err(_) => Cell::Bytes(Cow::Borrowed(bytes)),
-        },
     }
 }

@@ -9,10 +9,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 
 use super::super::flavour::Flavour;
 use super::project::{Project, real};
+use super::relocate::Paths;
 use super::{children, place, schema, store};
 use crate::error::{Error, Kind, Result};
 use crate::harness::common::reindex;
@@ -126,13 +126,6 @@ impl<'t> Place<'t> {
         struct Message<'a> {
             #[serde(borrow, default)]
             path: Option<Paths<'a>>,
-        }
-        #[derive(Deserialize)]
-        struct Paths<'a> {
-            #[serde(borrow, default)]
-            cwd: Option<&'a RawValue>,
-            #[serde(borrow, default)]
-            root: Option<&'a RawValue>,
         }
         let Some(Cell::Text(data)) = row.values.get("data") else { return };
         let Ok(Message { path: Some(paths) }) = serde_json::from_str::<Message<'_>>(data) else { return };

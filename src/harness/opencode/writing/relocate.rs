@@ -123,6 +123,17 @@ struct Fields<'a> {
     state: Option<&'a RawValue>,
 }
 
+/// `path` of an answer.
+#[derive(Deserialize)]
+pub(super) struct Paths<'a> {
+    /// The directory that it was made in.
+    #[serde(borrow, default)]
+    pub cwd: Option<&'a RawValue>,
+    /// The working tree that this is in.
+    #[serde(borrow, default)]
+    pub root: Option<&'a RawValue>,
+}
+
 impl<'t> Mover<'t> {
     fn new(flavour: &'static Flavour, target: &'t Target<'t>, file: &FileMeta) -> Self {
         let cwd = real(target.cwd);
@@ -167,13 +178,6 @@ impl<'t> Mover<'t> {
 
     /// `path` of an answer: the directory it was made in, and the working tree that is in.
     fn paths<'a>(&self, line: &[u8], path: &'a RawValue, splices: &mut Splices) {
-        #[derive(Deserialize)]
-        struct Paths<'a> {
-            #[serde(borrow, default)]
-            cwd: Option<&'a RawValue>,
-            #[serde(borrow, default)]
-            root: Option<&'a RawValue>,
-        }
         let Ok(Paths { cwd, root }) = serde_json::from_str::<Paths<'a>>(path.get()) else { return };
         if let Some(cwd) = cwd {
             splices.map_string(line, cwd, |old| self.path(old));
