@@ -21,7 +21,8 @@ use crate::ops::select::Selection;
     about = "Carries coding-agent sessions to another machine, or into another harness",
     long_about = long_about(),
     after_help = "Exit codes: 0 done; 1 failed, nothing half-written is left; 2 wrong usage; 3 done, but some \
-        sessions were skipped for a conflict or could not be brought; 4 the archive was refused.",
+        sessions (or their repositories) were skipped for a conflict or could not be brought, or doctor leaves \
+        something to do; 4 the archive was refused.",
     propagate_version = true,
     disable_help_subcommand = true
 )]

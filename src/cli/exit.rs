@@ -13,7 +13,8 @@ pub enum Exit {
     Failed,
     /// The command line was wrong.
     Usage,
-    /// Done, but some sessions were skipped for a conflict or could not be brought.
+    /// Done, but some sessions (or their repositories) were skipped for a conflict or could not be
+    /// brought, or `doctor` leaves something to do.
     Partial,
     /// The archive was refused.
     Refused,
