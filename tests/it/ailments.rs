@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 use std::time::SystemTime;
 
 use rusqlite::Connection;
@@ -170,4 +171,75 @@ fn of_the_machine() {
     let journal = fs::read_dir(imports).unwrap().flatten().next().unwrap().path().join("journal.json");
     fs::write(journal, "{").unwrap();
     finds(&machine, &[("broken-journal", "")]);
+}
+
+/// What is found of a session, among whatever else.
+#[track_caller]
+fn finds_of(report: &Value, code: &str, id: &str) {
+    let found = findings(report);
+    assert!(found.contains(&(code.to_owned(), id.to_owned())), "no {code} of {id}: {report:#}");
+}
+
+#[test]
+fn a_record_that_is_too_long_to_be_looked_at() {
+    let machine = Machine::new("src/app");
+    drop(Claude::new(&machine.home, &machine.cwd));
+    let ids = bring(&machine, "claude", &["chat"]);
+    let file = file_of(&machine.home.dir().join(".claude/projects"), &ids[0]);
+    let mut record = b"{\"type\":\"system\",\"content\":\"".to_vec();
+    record.resize(97 << 20, b'x');
+    record.extend(b"\"}\n");
+    append(&file, &record);
+    finds_of(&look(&machine), "long-record", &ids[0]);
+}
+
+#[test]
+fn a_document_that_is_cut_off() {
+    let machine = Machine::new("src/app");
+    gemini_home(&machine, &["chat"]);
+    let chats = machine.home.dir().join(".gemini/tmp/app/chats");
+    let id = "0badcafe-0000-4000-8000-000000000001";
+    let text = format!(
+        "{{\"sessionId\":\"{id}\",\"projectHash\":\"x\",\"startTime\":\"2026-11-21T10:00:00.000Z\",\
+         \"lastUpdated\":\"2026-11-21T10:00:00.000Z\",\"messages\":[{{\"id\":\"1\",\"type\":\"user\""
+    );
+    fs::write(chats.join("session-2026-11-21T10-00-0badcafe.json"), text).unwrap();
+    finds_of(&look(&machine), "damaged-document", id);
+}
+
+/// Modes mean nothing to root, and all files are its own, so root steps down first. Nobody else can
+/// have files of another user without it.
+#[test]
+fn files_of_another_user_and_files_that_cannot_be_read() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    let machine = Machine::new("src/app");
+    drop(Claude::new(&machine.home, &machine.cwd));
+    let ids = bring(&machine, "claude", &["chat", "edit"]);
+    let top = machine.home.dir().parent().unwrap();
+    let binary = top.join("holdall");
+    fs::copy(env!("CARGO_BIN_EXE_holdall"), &binary).unwrap();
+    fs::set_permissions(top, fs::Permissions::from_mode(0o755)).unwrap();
+    let opened = Command::new("chmod").args(["-R", "a+rX"]).arg(machine.home.dir()).status();
+    assert!(opened.unwrap().success());
+    let projects = machine.home.dir().join(".claude/projects");
+    append(&file_of(&projects, &ids[0]), b"[1,2]\n");
+    let closed = file_of(&projects, &ids[1]);
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    let is_root = fs::metadata("/proc/self").is_ok_and(|meta| meta.uid() == 0);
+    let mut command = if is_root {
+        let mut command = machine.home.command(Path::new("setpriv"), &machine.cwd);
+        command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(&binary);
+        command
+    } else {
+        machine.home.command(&binary, &machine.cwd)
+    };
+    let output = command.args(["--json", "doctor", "--no-confirm"]).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    finds_of(&report, "unreadable", "");
+    assert!(report.to_string().contains(&format!("cannot open {}", closed.display())), "{report:#}");
+    finds_of(&report, "odd-record", &ids[0]);
+    if is_root {
+        finds_of(&report, "foreign-owner", "");
+    }
+    assert_eq!(output.status.code(), Some(3));
 }
