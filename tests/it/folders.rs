@@ -27,7 +27,7 @@ impl Scene {
                 case.unpack(scene.home.dir());
             }
         }
-        fs::create_dir_all(scene.path("work/new")).unwrap();
+        fs::create_dir_all(scene.path("code/new")).unwrap();
         scene
     }
 
@@ -49,11 +49,11 @@ impl Scene {
     }
 
     fn json(&self, args: &[&str]) -> (Value, i32) {
-        Holdall::new(&self.home, &self.path("work")).json(args).unwrap()
+        Holdall::new(&self.home, &self.path("code")).json(args).unwrap()
     }
 
     fn done(&self, args: &[&str]) -> Value {
-        Holdall::new(&self.home, &self.path("work")).done(args).unwrap()
+        Holdall::new(&self.home, &self.path("code")).done(args).unwrap()
     }
 
     /// The project folder of Claude Code for a directory of this home.
@@ -91,7 +91,7 @@ fn every_recorded_session_follows_and_comes_back() {
             assert_eq!(row["verified"], "read-back", "{harness}: {row:#}");
         }
         assert_eq!(rows(&report).len(), there.len(), "{harness}");
-        assert_eq!(listed(&scene, &scene.text("work/new")), there, "{harness}");
+        assert_eq!(listed(&scene, &scene.text("code/new")), there, "{harness}");
         assert!(listed(&scene, CWD).is_empty(), "{harness}");
         moved += there.len();
         scene.done(&["undo"]);
@@ -108,7 +108,7 @@ fn the_memory_of_a_project_follows_and_its_empty_folder_goes() {
     scene.write(&format!("{RECORDED}/memory/deep/topic.md"), "more");
     let before = state_of(scene.home.dir());
     scene.done(&["move", CWD, "new"]);
-    let new = scene.project("work/new");
+    let new = scene.project("code/new");
     assert_eq!(scene.read(&format!("{new}/memory/MEMORY.md")), "remember");
     assert_eq!(scene.read(&format!("{new}/memory/deep/topic.md")), "more");
     assert!(!scene.path(RECORDED).exists());
@@ -132,7 +132,7 @@ fn memory_stays_where_another_session_needs_it_or_another_is_there() {
 
     let scene = Scene::new("claude", &["chat"]);
     scene.write(&format!("{RECORDED}/memory/MEMORY.md"), "old");
-    let new = format!("{}/memory/MEMORY.md", scene.project("work/new"));
+    let new = format!("{}/memory/MEMORY.md", scene.project("code/new"));
     scene.write(&new, "new");
     let report = scene.done(&["move", CWD, "new"]);
     assert!(report["warnings"][0].as_str().unwrap().contains("stays"), "{report:#}");
@@ -175,7 +175,7 @@ fn a_folder_is_not_moved_from_under_a_session_in_use() {
 fn the_folder_of_another_machine() {
     for (harness, json) in [("claude", true), ("codex", true), ("opencode", false)] {
         let scene = Scene::new(harness, &["chat"]);
-        fs::create_dir(scene.path("work/new/app")).unwrap();
+        fs::create_dir(scene.path("code/new/app")).unwrap();
         let old = r"C:\Users\Me\src\app";
         if json {
             let tree = state_of(scene.home.dir());
@@ -191,7 +191,7 @@ fn the_folder_of_another_machine() {
         }
         let report = scene.done(&["move", r"c:\users\me\SRC\", "new"]);
         assert_eq!(rows(&report).len(), 1, "{harness}: {report:#}");
-        let there = scene.text("work/new/app");
+        let there = scene.text("code/new/app");
         assert_eq!(rows(&report)[0]["target"]["cwd"], there.as_str(), "{harness}");
     }
 }
@@ -199,31 +199,31 @@ fn the_folder_of_another_machine() {
 #[test]
 fn the_folder_itself_moves_and_comes_back() {
     let scene = Scene::new("claude", &["chat"]);
-    fs::remove_dir(scene.path("work/new")).unwrap();
-    scene.write("work/old/src/code", "of the user");
-    scene.done(&["move", CWD, &scene.text("work/old")]);
+    fs::remove_dir(scene.path("code/new")).unwrap();
+    scene.write("code/old/src/code", "of the user");
+    scene.done(&["move", CWD, &scene.text("code/old")]);
     let before = state_of(scene.home.dir());
     let dry = scene.done(&["move", "old", "new", "--and-folder", "--dry-run"]);
     assert_eq!(dry["folder"], "would-move");
     same(&before, &state_of(scene.home.dir()), "a dry run");
     let report = scene.done(&["move", "old", "new", "--and-folder"]);
     assert_eq!((&report["schema"], &report["folder"]), (&"holdall.move/1".into(), &"moved".into()));
-    assert_eq!(report["old"], scene.text("work/old").as_str());
-    assert_eq!(scene.read("work/new/src/code"), "of the user");
-    assert!(!scene.path("work/old").exists());
+    assert_eq!(report["old"], scene.text("code/old").as_str());
+    assert_eq!(scene.read("code/new/src/code"), "of the user");
+    assert!(!scene.path("code/old").exists());
     let imports = scene.done(&["imports"]);
     assert_eq!(imports["imports"][0]["moved"]["folder"], true);
     let undone = scene.done(&["undo"]);
-    assert_eq!(undone["folder"], scene.text("work/old").as_str());
+    assert_eq!(undone["folder"], scene.text("code/old").as_str());
     same(&before, &state_of(scene.home.dir()), "a folder that came back");
 }
 
 #[test]
 fn opencode_finds_the_project_of_a_folder_that_is_not_there_yet() {
     let scene = Scene::new("opencode", &["chat"]);
-    fs::remove_dir(scene.path("work/new")).unwrap();
-    fs::create_dir_all(scene.path("work/old")).unwrap();
-    let repository = git2::Repository::init(scene.path("work/old")).unwrap();
+    fs::remove_dir(scene.path("code/new")).unwrap();
+    fs::create_dir_all(scene.path("code/old")).unwrap();
+    let repository = git2::Repository::init(scene.path("code/old")).unwrap();
     repository.remote("origin", "https://host/team/app.git").unwrap();
     scene.done(&["move", CWD, "old"]);
     let project = |scene: &Scene| -> (String, String, String) {
@@ -234,17 +234,17 @@ fn opencode_finds_the_project_of_a_folder_that_is_not_there_yet() {
         rusqlite::Connection::open(database).unwrap().query_row(sql, [], row).unwrap()
     };
     let (id, directory, worktree) = project(&scene);
-    assert_eq!((directory, worktree), (scene.text("work/old"), scene.text("work/old")));
+    assert_eq!((directory, worktree), (scene.text("code/old"), scene.text("code/old")));
     scene.done(&["move", "old", "new", "--and-folder"]);
     let (now, directory, _) = project(&scene);
-    assert_eq!((now, directory), (id, scene.text("work/new")));
+    assert_eq!((now, directory), (id, scene.text("code/new")));
 }
 
 #[test]
 fn another_copy_that_went_on_loses_nothing() {
     let scene = Scene::new("claude", &["chat"]);
     let id = cases::of("claude")[0].id.clone();
-    let new = scene.project("work/new");
+    let new = scene.project("code/new");
     scene.done(&["move", CWD, "new"]);
     let text = scene.read(&format!("{new}/{id}.jsonl"));
     scene.done(&["undo"]);
@@ -285,21 +285,21 @@ fn people_are_told() {
     let scene = Scene::new("claude", &["chat"]);
     let program = Path::new(env!("CARGO_BIN_EXE_holdall"));
     let run = |args: &[&str]| {
-        let mut command = scene.home.command(program, &scene.path("work"));
+        let mut command = scene.home.command(program, &scene.path("code"));
         let done = command.env("PATH", "/usr/bin:/bin").args(args).output().unwrap();
         (String::from_utf8(done.stdout).unwrap(), String::from_utf8(done.stderr).unwrap())
     };
     let (dry, _) = run(&["move", CWD, "new", "--dry-run"]);
     assert!(dry.contains("Dry run: nothing is changed.") && dry.contains("would be moved"), "{dry}");
     let (done, talk) = run(&["move", CWD, "new"]);
-    assert!(done.contains("moved: ") && done.contains("in ~/work/new  (was /home/dev/src/app)"), "{done}");
+    assert!(done.contains("moved: ") && done.contains("in ~/code/new  (was /home/dev/src/app)"), "{done}");
     assert!(done.contains("claude --resume"), "{done}");
     assert!(talk.contains("holdall undo"), "{talk}");
     let (again, _) = run(&["move", CWD, "new"]);
     assert_eq!(again, "Nothing to do.\n");
     let (history, _) = run(&["imports"]);
     assert!(
-        history.contains(&format!("1 session moved from {CWD} to {}", scene.text("work/new"))),
+        history.contains(&format!("1 session moved from {CWD} to {}", scene.text("code/new"))),
         "{history}"
     );
 }

@@ -279,7 +279,7 @@ mod tests {
         }
 
         fn find(&self, old: &str, new: &str, and_folder: bool) -> Result<Ends> {
-            let env = Env::isolated(self.dir()).with_cwd(self.dir().join("work"));
+            let env = Env::isolated(self.dir()).with_cwd(self.dir().join("code"));
             Ends::find(&env, old, new, and_folder)
         }
 
@@ -292,7 +292,7 @@ mod tests {
 
     #[test]
     fn whole_components_of_every_spelling_follow() {
-        let home = Home::with(&["work/new", "real/old"]);
+        let home = Home::with(&["code/new", "real/old"]);
         std::os::unix::fs::symlink(home.dir().join("real"), home.dir().join("link")).expect("a link");
         let at = |path: &str| home.dir().join(path).to_string_lossy().into_owned();
         let ends = home.find("~/link/old", "new", false).expect("both can be ends");
@@ -302,61 +302,61 @@ mod tests {
             ("real/old/sub", true),
             ("real/older", false),
             ("real", false),
-            ("work/new", false),
+            ("code/new", false),
         ] {
             assert_eq!(ends.holds(&at(cwd)), holds, "{cwd}");
         }
         let gone = home.find("gone/./x/../old", "./new", false).expect("OLD may be gone");
-        assert_eq!(gone.old, at("work/gone/old"));
-        let to = gone.destination(&at("work/gone/old/a/b")).expect("a place").cwd;
-        assert_eq!(to, home.dir().join("work/new/a/b"));
+        assert_eq!(gone.old, at("code/gone/old"));
+        let to = gone.destination(&at("code/gone/old/a/b")).expect("a place").cwd;
+        assert_eq!(to, home.dir().join("code/new/a/b"));
     }
 
     #[test]
     fn a_link_that_was_left_at_the_old_place_leads_nowhere_else() {
-        let home = Home::with(&["work/new"]);
-        let old = home.dir().join("work/old");
-        std::os::unix::fs::symlink(home.dir().join("work/new"), &old).expect("a link");
+        let home = Home::with(&["code/new"]);
+        let old = home.dir().join("code/old");
+        std::os::unix::fs::symlink(home.dir().join("code/new"), &old).expect("a link");
         let ends = home.find("old", "new", false).expect("OLD is another path");
         assert!(ends.holds(old.to_str().expect("UTF-8")) && ends.warnings.is_empty());
-        assert!(!ends.holds(home.dir().join("work/new").to_str().expect("UTF-8")));
+        assert!(!ends.holds(home.dir().join("code/new").to_str().expect("UTF-8")));
     }
 
     #[test]
     fn the_old_place_may_be_of_another_machine() {
-        let home = Home::with(&["work/new"]);
+        let home = Home::with(&["code/new"]);
         let ends = home.find(r"C:\Users\Me\app\", "new", false).expect("text is enough");
         assert!(ends.holds(r"c:\users\me\APP\src") && !ends.holds(r"C:\Users\Me\app2"));
         let to = ends.destination(r"C:\Users\Me\app\src\x").expect("a place").cwd;
-        assert_eq!(to, home.dir().join("work/new/src/x"));
+        assert_eq!(to, home.dir().join("code/new/src/x"));
     }
 
     #[test]
     fn what_was_moved_into_itself_moves_once() {
-        let home = Home::with(&["work/old/inner"]);
+        let home = Home::with(&["code/old/inner"]);
         let ends = home.find("old", "old/inner", false).expect("a folder may have become a part");
         let at = |path: &str| home.dir().join(path).to_string_lossy().into_owned();
-        assert!(ends.holds(&at("work/old/x")) && !ends.holds(&at("work/old/inner/x")));
+        assert!(ends.holds(&at("code/old/x")) && !ends.holds(&at("code/old/inner/x")));
     }
 
     #[test]
     fn ends_that_cannot_be() {
-        let home = Home::with(&["work/old/in", "work/there", ".codex"]);
-        fs::write(home.dir().join("work/file"), "").expect("a file");
-        std::os::unix::fs::symlink("old", home.dir().join("work/link")).expect("a link");
+        let home = Home::with(&["code/old/in", "code/there", ".codex"]);
+        fs::write(home.dir().join("code/file"), "").expect("a file");
+        std::os::unix::fs::symlink("old", home.dir().join("code/link")).expect("a link");
         for (old, new, and_folder, says) in [
-            ("old", "old", false, "HOME/work/old is where the folder is already"),
-            ("gone", "missing", false, "HOME/work/missing does not exist [NEW is"),
+            ("old", "old", false, "HOME/code/old is where the folder is already"),
+            ("gone", "missing", false, "HOME/code/missing does not exist [NEW is"),
             ("old", "missing", false, "--and-folder"),
-            ("old", "file", false, "HOME/work/file is not a directory"),
+            ("old", "file", false, "HOME/code/file is not a directory"),
             ("/", "there", false, "no project folder"),
             ("", "there", false, "OLD is empty"),
-            ("gone", "missing", true, "HOME/work/gone does not exist"),
+            ("gone", "missing", true, "HOME/code/gone does not exist"),
             ("gone", "there", true, "leave --and-folder out"),
-            ("old", "there", true, "there already [to put the folder in it, say HOME/work/there/old]"),
+            ("old", "there", true, "there already [to put the folder in it, say HOME/code/there/old]"),
             ("old", "old/in/new", true, "is inside"),
-            ("old", "no/such/new", true, "HOME/work/no/such does not exist [make it first]"),
-            ("link", "x", true, "symbolic link [name what it leads to, HOME/work/old]"),
+            ("old", "no/such/new", true, "HOME/code/no/such does not exist [make it first]"),
+            ("link", "x", true, "symbolic link [name what it leads to, HOME/code/old]"),
             ("file", "x", true, "not a directory"),
             ("~", "~/../elsewhere", true, "which has to stay where it is"),
         ] {
