@@ -9,6 +9,7 @@
 //! - [`database`]: a database as text, and back
 //! - [`holdall`]: the binary under test
 //! - [`tree`]: a directory as it is, to compare it with what it was
+//! - [`usage`]: what a command cost
 
 // The tests and the recorder share it, and each uses a part.
 #![allow(dead_code, unused_imports)]
@@ -22,3 +23,4 @@ pub mod model;
 pub mod programs;
 pub mod terminal;
 pub mod tree;
+pub mod usage;
