@@ -14,6 +14,7 @@ mod folders;
 mod gemini;
 mod import;
 mod kill;
+mod large;
 mod moves;
 mod odd;
 mod opencode;

@@ -100,6 +100,8 @@ impl Start {
             return Ok(());
         }
         let wanted = (length - old) as u64;
+        // Asked for at once: a vector that grows bit by bit asks the system for each bit.
+        self.bytes.reserve_exact(length - old + 1);
         let got = (&mut self.input).take(wanted).read_to_end(&mut self.bytes);
         let got = got.at("read", &self.path)?;
         self.ended = (got as u64) < wanted;
