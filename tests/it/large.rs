@@ -6,6 +6,8 @@
 
 #[path = "large/forge.rs"]
 mod forge;
+#[path = "large/rows.rs"]
+mod rows;
 
 use std::fs;
 use std::path::PathBuf;
@@ -55,6 +57,21 @@ impl World {
     /// Runs holdall in a home; what it took is printed and held against the limit. Its output.
     #[track_caller]
     fn run(&mut self, home: &str, args: &[&str], most: u64) -> (String, i32) {
+        let (document, code, told) = self.ended(home, args, most);
+        assert!(matches!(code, 0 | 3), "{args:?} ended with {code}: {told}");
+        (document, code)
+    }
+
+    /// What a command says that must not succeed.
+    #[track_caller]
+    fn refused(&mut self, home: &str, args: &[&str]) -> String {
+        let (_, code, told) = self.ended(home, args, MOST);
+        assert!(code != 0, "{args:?} was done");
+        told
+    }
+
+    #[track_caller]
+    fn ended(&mut self, home: &str, args: &[&str], most: u64) -> (String, i32, String) {
         let home = Home::at(self.path(home));
         fs::create_dir_all(home.dir().join("src")).unwrap();
         let out = self.path("stdout");
@@ -72,7 +89,6 @@ impl World {
             usage.peak >> 20,
             usage.cpu.as_secs_f64()
         );
-        assert!(matches!(code, 0 | 3), "{args:?} ended with {code}: {}", ended.stderr);
         assert!(usage.peak <= most, "{args:?} took {} KiB", usage.peak >> 10);
         self.peak = self.peak.max(usage.peak);
         let document = if out.metadata().unwrap().len() < 1 << 20 {
@@ -80,7 +96,7 @@ impl World {
         } else {
             String::new()
         };
-        (document, code)
+        (document, code, ended.stderr)
     }
 
     #[track_caller]
