@@ -221,6 +221,9 @@ mod tests {
             let new = record.replace("\"cwd\":\"/old", "\"cwd\":\"/the/new");
             let wanted = format!("{new}\n{{\"cwd\":\"/the/new\"}}\n[{record}]\n{new}\r\n\n{new}");
             assert!(copied(&text) == wanted, "{length}");
+            // What is too long to be a path stays as it is.
+            let path = format!("{{\"cwd\":\"/old{fill}\",\"inner\":null}}");
+            assert!(fill.len() < HELD || copied(&path) == path, "{length}");
             // What ends too early stays as it is.
             let torn = &record[..record.len() - 2];
             assert!(
