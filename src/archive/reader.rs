@@ -168,6 +168,12 @@ impl Archive {
         &self.manifest
     }
 
+    /// Whether the archive is [`layout::LARGE`] and in our own form, of which every part can be read
+    /// without what is before it. Any other was read from front to end when it was opened.
+    pub fn is_large(&self) -> bool {
+        self.store.compressed().is_some_and(|bytes| bytes > layout::LARGE)
+    }
+
     /// One session of [`Manifest::sessions`], to be read from any offset. Damage shows while
     /// reading, as an error that names the file; whether the bytes are those that the manifest
     /// declares is for [`Archive::verify`] to say.

@@ -87,6 +87,14 @@ impl Store {
         }
     }
 
+    /// Bytes of the members; `None` when it has none.
+    pub(super) fn compressed(&self) -> Option<u64> {
+        match &self.form {
+            Form::Members { offsets, .. } => Some(offsets[offsets.len() - 1]),
+            Form::Plain { .. } => None,
+        }
+    }
+
     /// The blocks that hold these bytes of the tar.
     pub(super) fn blocks(bytes: &Range<u64>) -> Range<usize> {
         let block = |offset: u64| usize::try_from(offset / MEMBER as u64).unwrap_or(usize::MAX);
@@ -156,10 +164,7 @@ impl Store {
     }
 
     fn file_end(&self) -> u64 {
-        match &self.form {
-            Form::Members { offsets, .. } => offsets[offsets.len() - 1],
-            Form::Plain { raw } => *raw,
-        }
+        self.compressed().unwrap_or(self.len())
     }
 }
 
