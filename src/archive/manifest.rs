@@ -8,6 +8,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::layout::Limits;
+use super::rules;
+use crate::error::Result;
 pub use crate::git::{Carried, Remote, Repo};
 use crate::model::{FileMeta, Head, Time};
 
@@ -38,6 +41,25 @@ pub struct Manifest {
     /// one for a repository.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bundles: Vec<BundleFile>,
+}
+
+impl Manifest {
+    /// Reads a manifest that may be of any version, and of any mind. Addresses in it come out without
+    /// credentials.
+    ///
+    /// # Errors
+    /// Of kind [`Kind::Archive`](crate::error::Kind::Archive) when it is not JSON, of another major
+    /// version, or breaks a rule of the format.
+    pub fn parse(json: &[u8], limits: Limits) -> Result<Self> {
+        rules::parse(json, limits)
+    }
+
+    /// Its bytes in an archive: JSON with a line end.
+    pub fn print(&self) -> Vec<u8> {
+        let mut json = serde_json::to_vec_pretty(self).expect("a manifest is plain JSON");
+        json.push(b'\n');
+        json
+    }
 }
 
 /// The git bundle of a repository.

@@ -15,7 +15,6 @@ use super::entries::{self, Entries, Refusal};
 use super::gzip::{self, Form};
 use super::layout::{self, BLOCK, END, Limits, MANIFEST, MAX_END};
 use super::manifest::Manifest;
-use super::rules;
 use super::store::{Damage, Loaded, Store};
 use super::stream;
 use crate::error::{Error, Kind, Result};
@@ -129,7 +128,7 @@ impl Archive {
         };
         let manifest_sum = hex(&Sha256::digest(&json));
         let size = json.len() as u64;
-        let manifest = rules::parse(&json, limits)?;
+        let manifest = Manifest::parse(&json, limits)?;
         drop(json);
         let sums_sum = hex(&Sha256::digest(layout::sums(&manifest_sum, &manifest)));
         let entries =
