@@ -15,7 +15,6 @@ use super::entries::{self, Entries, Refusal};
 use super::gzip::{self, Form};
 use super::layout::{self, BLOCK, END, FREE_MANIFEST, Limits, MANIFEST, MANIFEST_RATIO, MAX_END};
 use super::manifest::Manifest;
-use super::rules;
 use super::store::{Damage, Loaded, Store};
 use super::stream;
 use crate::error::{Error, Kind, Result};
@@ -129,7 +128,7 @@ impl Archive {
         };
         let manifest_sum = hex(&Sha256::digest(&json));
         let size = json.len() as u64;
-        let manifest = match (rules::parse(&json, compressed, limits), &damage) {
+        let manifest = match (Manifest::parse(&json, compressed, limits), &damage) {
             (Ok(manifest), _) => manifest,
             // Bytes that are not what they were make no sense; that is not what is wrong.
             (Err(_), Some(damage)) => return Err(damaged(MANIFEST, damage)),
