@@ -61,7 +61,8 @@ impl Rule {
     fn apply(&self, rest: &str) -> String {
         let separator = self.target.separator();
         if rest.is_empty() {
-            let is_root = Flavour::of(&self.new).is_none();
+            let is_drive = self.target == Flavour::Windows && self.new.ends_with(':');
+            let is_root = self.new.is_empty() || is_drive;
             return if is_root { format!("{}{separator}", self.new) } else { self.new.clone() };
         }
         let rest = if self.flavour == Flavour::Windows && self.target == Flavour::Unix {
@@ -111,6 +112,7 @@ mod tests {
         assert_eq!(drive.map(r"C:\x").as_deref(), Some(r"D:\"));
         assert_eq!(drive.map(r"C:\x\y").as_deref(), Some(r"D:\y"));
         assert_eq!(map(&[("/x", r"D:\")]).map("/x/y/z").as_deref(), Some(r"D:\y\z"));
+        assert_eq!(map(&[(r"C:\x", r"\\?\D:\")]).map(r"C:\x").as_deref(), Some(r"\\?\D:\"));
         assert_eq!(map(&[(r"C:\", "/")]).map("c:/y").as_deref(), Some("/y"));
         assert_eq!(map(&[("/x", "/")]).map("/x").as_deref(), Some("/"));
     }
