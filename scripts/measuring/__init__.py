@@ -6,4 +6,5 @@
 - peers: other tools
 - table: prints it
 - gate: compares ratios with the stored ones
+- selftest: whether the gate sees what it is for
 """

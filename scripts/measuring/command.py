@@ -46,6 +46,8 @@ class Line:
     beside: tuple = ()
     # The line with which `--check` compares it.
     gate: str = ""
+    # The line whose result it needs.
+    after: str = ""
     # Run once only, however often the others are.
     once: bool = False
     limit: int = 300

@@ -84,8 +84,8 @@ def check(lines):
     least.measure(lines, ROUNDS)
     suspects = slower(least.ratios(lines), stored)
     if suspects:
-        names = {name for line in lines if line.name in suspects for name in (line.name, line.gate)}
-        # An archive that is read has to be there; it is.
+        names = {name for line in lines if line.name in suspects for name in (line.name, line.gate, line.after)}
+        # The archives that they read are still there.
         least.measure([line for line in lines if line.name in names], AGAIN)
     ratios, problems = least.ratios(lines), dict(least.problems)
     suspects = slower(ratios, stored)
