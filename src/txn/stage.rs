@@ -109,7 +109,7 @@ impl Transaction {
         }
         let places = enter(&mut journal, plans)?;
 
-        let lock = StateLock::take(state_dir).map_err(nothing_changed)?;
+        let lock = StateLock::take(state_dir)?;
         recover::all(state_dir)?;
         journal.dirs = missing_dirs(&journal);
         let dir = ImportDir::new(state_dir, import_id);
