@@ -4,7 +4,7 @@
 //! makes anew), locks, and the keys of running processes.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -16,8 +16,8 @@ use super::place::Part;
 use crate::env::Env;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::harness::common::directory::{Entry, entries};
-use crate::harness::common::files::{Files, Source};
-use crate::harness::common::jsonl::complete_length;
+use crate::harness::common::files::{Files, Identity, Source};
+use crate::harness::common::jsonl::{MAX_LINE, complete_length};
 use crate::harness::{Found, NativeSession};
 use crate::model::{Agent, FileMeta, Head, Notes, Role, time};
 
@@ -118,6 +118,14 @@ fn agent_of(entry: &Entry) -> Option<Agent> {
     })
 }
 
+/// Whether what stands behind the last line end is a whole record, as the program reads it.
+fn is_record(file: &mut File, offset: u64) -> std::io::Result<bool> {
+    let mut rest = Vec::new();
+    file.seek(SeekFrom::Start(offset))?;
+    file.take(MAX_LINE as u64).read_to_end(&mut rest)?;
+    Ok(rest.starts_with(b"{") && serde_json::from_slice::<serde::de::IgnoredAny>(&rest).is_ok())
+}
+
 struct Collector {
     files: Files,
     notes: Notes,
@@ -165,6 +173,9 @@ impl Collector {
         let mut size = meta.len();
         if part.role() != Role::Attachment {
             size = complete_length(&mut file, size).at("read", path)?;
+            if size < meta.len() && is_record(&mut file, size).at("read", path)? {
+                size = meta.len();
+            }
             if size < meta.len() {
                 self.notes
                     .add("record.torn", "the last record is not complete; the program may be writing it");
@@ -175,7 +186,8 @@ impl Collector {
             .then(|| meta.modified().ok().map(|modified| time::to_millis(DateTime::<Utc>::from(modified))))
             .flatten();
         let meta = FileMeta { role: part.role(), path: part.to_string(), size, modified, agent };
-        self.files.push(meta, Source::Path(path.to_owned()));
+        let identity = Identity::of(&file, size).at("read", path)?;
+        self.files.push(meta, Source::Path(path.to_owned(), identity));
         Ok(())
     }
 
