@@ -4,7 +4,7 @@
 //! makes anew), locks, and the keys of running processes.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -17,7 +17,7 @@ use crate::env::Env;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::harness::common::directory::{Entry, entries};
 use crate::harness::common::files::{Files, Identity, Source};
-use crate::harness::common::jsonl::{MAX_LINE, complete_length};
+use crate::harness::common::jsonl::complete_length;
 use crate::harness::{Found, NativeSession};
 use crate::model::{Agent, FileMeta, Head, Notes, Role, time};
 
@@ -120,10 +120,15 @@ fn agent_of(entry: &Entry) -> Option<Agent> {
 
 /// Whether what stands behind the last line end is a whole record, as the program reads it.
 fn is_record(file: &mut File, offset: u64) -> std::io::Result<bool> {
-    let mut rest = Vec::new();
     file.seek(SeekFrom::Start(offset))?;
-    file.take(MAX_LINE as u64).read_to_end(&mut rest)?;
-    Ok(rest.starts_with(b"{") && serde_json::from_slice::<serde::de::IgnoredAny>(&rest).is_ok())
+    let mut rest = BufReader::new(file);
+    if !rest.fill_buf()?.starts_with(b"{") {
+        return Ok(false);
+    }
+    match serde_json::from_reader::<_, serde::de::IgnoredAny>(rest) {
+        Err(error) if error.is_io() => Err(error.into()),
+        parsed => Ok(parsed.is_ok()),
+    }
 }
 
 struct Collector {
