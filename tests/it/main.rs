@@ -8,6 +8,7 @@ mod backup;
 mod bundle;
 mod chain;
 mod cli;
+mod concurrent;
 mod crash;
 mod doctor;
 mod folders;
