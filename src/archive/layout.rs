@@ -47,6 +47,18 @@ pub const MAX_END: u64 = 1 << 20;
 /// point is that a hostile archive cannot make us read gigabytes before anything is checked.
 pub const MAX_MANIFEST: u64 = 256 << 20;
 
+/// A manifest up to this size is read whatever the size of its archive. A larger one is at most
+/// [`MANIFEST_RATIO`] times as large as the whole archive is compressed.
+pub const FREE_MANIFEST: u64 = 8 << 20;
+
+/// What a manifest may take in memory, whatever the size of its archive; more than that is at most
+/// [`MANIFEST_RATIO`] times the compressed archive.
+pub const FREE_WEIGHT: u64 = 24 << 20;
+
+/// See [`FREE_MANIFEST`]. Half of a manifest is checksums and ids, which no compression makes
+/// smaller than half, and what they stand for is in the archive too.
+pub const MANIFEST_RATIO: u64 = 20;
+
 /// Most entries of an archive, the manifest and the sums included.
 pub const MAX_ENTRIES: usize = 200_000;
 

@@ -14,9 +14,8 @@ use sha2::{Digest, Sha256};
 
 use super::entries::{self, Entries, Refusal};
 use super::gzip::{self, Form};
-use super::layout::{self, BLOCK, END, Limits, MANIFEST, MAX_END};
+use super::layout::{self, BLOCK, END, FREE_MANIFEST, Limits, MANIFEST, MANIFEST_RATIO, MAX_END};
 use super::manifest::Manifest;
-use super::rules;
 use super::store::{Ahead, Damage, Loaded, Store};
 use super::stream;
 use crate::error::{Error, Kind, Result};
@@ -106,7 +105,7 @@ impl Archive {
             None => Err(not_gzip(&start)),
             Some(Form::Members) => {
                 let (store, damage) = Store::members(file, length, limits);
-                Self::from_store(store, damage, limits)
+                Self::from_store(store, damage, length, limits)
             }
             Some(Form::Stream) => {
                 file.rewind().map_err(|error| unreadable(&error))?;
@@ -116,21 +115,26 @@ impl Archive {
     }
 
     fn from_stream(input: impl io::BufRead, limits: Limits) -> Result<Self> {
-        let stream::Inflated { file, length, damage } = stream::inflate(input, limits)?;
-        Self::from_store(Store::plain(file, length), damage, limits)
+        let stream::Inflated { file, length, compressed, damage } = stream::inflate(input, limits)?;
+        Self::from_store(Store::plain(file, length), damage, compressed, limits)
     }
 
     /// `damage` is what kept the store from being whole; the manifest, if it is in what there is,
-    /// tells which entry that hits.
-    fn from_store(store: Store, damage: Option<Damage>, limits: Limits) -> Result<Self> {
-        let json = match (manifest_json(&store), &damage) {
+    /// tells which entry that hits. `compressed` is how many bytes of the archive there are.
+    fn from_store(store: Store, damage: Option<Damage>, compressed: u64, limits: Limits) -> Result<Self> {
+        let json = match (manifest_json(&store, compressed), &damage) {
             (Ok(json), _) => json,
             (Err(_), Some(damage)) => return Err(damaged(MANIFEST, damage)),
             (Err(error), None) => return Err(error),
         };
         let manifest_sum = hex(&Sha256::digest(&json));
         let size = json.len() as u64;
-        let manifest = rules::parse(&json, limits)?;
+        let manifest = match (Manifest::parse(&json, compressed, limits), &damage) {
+            (Ok(manifest), _) => manifest,
+            // Bytes that are not what they were make no sense; that is not what is wrong.
+            (Err(_), Some(damage)) => return Err(damaged(MANIFEST, damage)),
+            (Err(error), None) => return Err(error),
+        };
         drop(json);
         let sums_sum = hex(&Sha256::digest(layout::sums(&manifest_sum, &manifest)));
         let entries =
@@ -269,11 +273,16 @@ impl Archive {
 }
 
 /// The manifest's bytes.
-fn manifest_json(store: &Store) -> Result<Vec<u8>> {
+fn manifest_json(store: &Store, compressed: u64) -> Result<Vec<u8>> {
     let named = |damage: Damage| damaged(MANIFEST, &damage);
     let header = store.read(0..BLOCK).map_err(named)?;
     let header = header.as_slice().try_into().expect("as many bytes as were asked for");
     let size = stream::check_front(header)?;
+    if size > FREE_MANIFEST.max(compressed.saturating_mul(MANIFEST_RATIO)) {
+        return Err(Error::archive(format!(
+            "{MANIFEST}: its {size} bytes are more than an archive of {compressed} bytes can have use for"
+        )));
+    }
     store.read(BLOCK..BLOCK + size).map_err(named)
 }
 

@@ -254,8 +254,7 @@ fn pack(
     repos: &[RepoInput<'_>],
     progress: &dyn Progress,
 ) -> Result<()> {
-    let mut json = serde_json::to_vec_pretty(manifest).expect("a manifest is plain JSON");
-    json.push(b'\n');
+    let json = manifest.print();
     if json.len() as u64 > MAX_MANIFEST {
         let message = format!("{} sessions are too many for one archive", sessions.len());
         return Err(Error::new(Kind::Unsupported, message).hint("export them in parts"));

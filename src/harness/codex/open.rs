@@ -85,7 +85,10 @@ impl Session<'_> {
         file.seek(io::SeekFrom::Start(whole)).at("read", path)?;
         let mut rest = jsonl::Lines::new(file, whole);
         let is_record = match rest.next_line().at("read", path)? {
-            Some(line) => line.bytes.len() as u64 == length - whole && record::is_whole(line.bytes),
+            Some(line) if !line.cut => {
+                line.bytes.len() as u64 == length - whole && record::is_whole(line.bytes)
+            }
+            Some(_) => record::is_whole(rest.abridged().at("read", path)?.json()),
             None => false,
         };
         if is_record {

@@ -9,7 +9,7 @@ use std::path::Path;
 use super::index::{self, Form};
 use super::locate;
 use super::native::{self, Call, Message};
-use super::record::{Element, Speaker};
+use super::record::{self, Element, Speaker};
 use super::{head, relocate};
 use crate::env::Env;
 use crate::error::{Error, IoContext, Kind, Result};
@@ -108,11 +108,8 @@ impl Session<'_> {
         let length = file.metadata().at("look at", path)?.len();
         let mut whole = jsonl::complete_length(&mut file, length).at("read", path)?;
         if whole < length {
-            let mut rest = Vec::new();
             file.seek(SeekFrom::Start(whole)).at("read", path)?;
-            (&mut file).take(jsonl::MAX_LINE as u64).read_to_end(&mut rest).at("read", path)?;
-            let is_record =
-                rest.starts_with(b"{") && serde_json::from_slice::<serde::de::IgnoredAny>(&rest).is_ok();
+            let is_record = record::is_whole(&file).at("read", path)?;
             if is_record || path.extension().is_some_and(|extension| extension == "json") {
                 return Ok(length);
             }
