@@ -12,6 +12,7 @@ use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::harness::{self, Found, HARNESSES, Harness, NativeSession};
 use crate::model::{Event, EventKind, Head, Part, Time, View};
+use crate::ops::import::decide::with_hints;
 
 /// The shortest prefix that stands for an id.
 const SHORTEST_PREFIX: usize = 4;
@@ -77,7 +78,8 @@ impl Inventory {
         let scan = |harness: &'static dyn Harness| {
             let mut found = Vec::new();
             let scanned = harness.scan(env, &mut |session| found.push(Candidate { harness, found: session }));
-            (found, scanned.err().map(|error| format!("{}: {error}", harness.info().name)))
+            let warning = |error| format!("{}: {}", harness.info().name, with_hints(&error));
+            (found, scanned.err().map(warning))
         };
         let scanned: Vec<_> = chosen.into_par_iter().map(scan).collect();
         let mut candidates = Vec::new();
@@ -116,7 +118,12 @@ impl Selection {
     /// For an id that is unknown, ambiguous or too short, and for an unknown harness.
     pub fn resolve(&self, env: &Env, warnings: &mut Vec<String>) -> Result<Vec<Selected>> {
         let inventory = Inventory::take(env, &self.harnesses, warnings)?;
-        self.resolve_in(env, inventory, warnings)
+        let unread = warnings.clone();
+        self.resolve_in(env, inventory, warnings).map_err(|error| match error.kind() {
+            // What is not found may be where nothing could be read.
+            Kind::NotFound => unread.into_iter().fold(error, Error::hint),
+            _ => error,
+        })
     }
 
     /// The same, from an inventory of [`Selection::harnesses`].
