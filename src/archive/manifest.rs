@@ -45,13 +45,14 @@ pub struct Manifest {
 
 impl Manifest {
     /// Reads a manifest that may be of any version, and of any mind. Addresses in it come out without
-    /// credentials.
+    /// credentials. `compressed` is the size of the archive that it comes from, in bytes.
     ///
     /// # Errors
     /// Of kind [`Kind::Archive`](crate::error::Kind::Archive) when it is not JSON, of another major
-    /// version, or breaks a rule of the format.
-    pub fn parse(json: &[u8], limits: Limits) -> Result<Self> {
-        rules::parse(json, limits)
+    /// version, breaks a rule of the format, or would take more memory than an archive of this size can
+    /// have any use for.
+    pub fn parse(json: &[u8], compressed: u64, limits: Limits) -> Result<Self> {
+        rules::parse(json, compressed, limits)
     }
 
     /// Its bytes in an archive: JSON with a line end.

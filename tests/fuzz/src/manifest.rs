@@ -7,7 +7,7 @@ use holdall::git::{strip_credentials, url};
 /// Checks one input: the bytes of a manifest.
 pub fn check(data: &[u8]) {
     let limits = Limits { max_size: 1 << 40 };
-    let manifest = match Manifest::parse(data, limits) {
+    let manifest = match Manifest::parse(data, data.len() as u64, limits) {
         Ok(manifest) => manifest,
         Err(error) => {
             assert_eq!(error.kind(), Kind::Archive, "{error}");
@@ -15,7 +15,8 @@ pub fn check(data: &[u8]) {
         }
     };
     let printed = manifest.print();
-    let again = Manifest::parse(&printed, limits).expect("what was accepted is accepted again");
+    let again =
+        Manifest::parse(&printed, printed.len() as u64, limits).expect("what was accepted is accepted again");
     assert_eq!(again, manifest, "it reads as it was printed");
     assert_eq!(again.print(), printed);
 

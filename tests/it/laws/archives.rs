@@ -156,7 +156,7 @@ proptest! {
     fn a_manifest_reads_as_it_was_printed(manifest in manifest()) {
         let limits = Limits { max_size: u64::MAX };
         let printed = manifest.print();
-        let read = Manifest::parse(&printed, limits);
+        let read = Manifest::parse(&printed, printed.len() as u64, limits);
         prop_assert!(read.is_ok(), "{read:?}: {}", String::from_utf8_lossy(&printed));
         prop_assert_eq!(read.expect("it was looked at"), manifest);
     }
