@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use super::lock::StateLock;
 use super::recover;
-use super::stage::nothing_changed;
 use crate::error::Result;
 
 /// The machine, held for one import: no other import or undo changes anything while this lives. What
@@ -20,7 +19,7 @@ pub struct Hold {
 /// # Errors
 /// [`crate::error::Kind::Busy`] when another one is at work for too long; what stands in the way of finishing.
 pub fn hold(state_dir: &Path) -> Result<Hold> {
-    let lock = StateLock::take(state_dir).map_err(nothing_changed)?;
+    let lock = StateLock::take(state_dir)?;
     recover::all(state_dir)?;
     Ok(Hold { state_dir: state_dir.to_owned(), lock })
 }
