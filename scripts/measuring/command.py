@@ -97,10 +97,12 @@ def drain(terminal):
         os.close(terminal)
 
 
-def run(line, argv=None):
-    """Runs the command once: (wall, cpu, peak rss in bytes, problem)."""
+def run(line, argv=None, settle=True):
+    """Runs the command once: (wall, cpu, peak rss in bytes, problem). `settle`: after the disk has
+    written all that it was given, so that it is not in the way."""
     line.before()
-    os.sync()
+    if settle:
+        os.sync()
     with open(RUN / "stderr", "w+b") as talk, output(line) as data, open(line.stdin or os.devnull, "rb") as given:
         start = time.perf_counter()
         child = subprocess.Popen([str(a) for a in argv or line.argv], env=environment(line), cwd=line.cwd or line.home,

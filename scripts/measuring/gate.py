@@ -32,7 +32,7 @@ class Least:
                 if line.name in self.problems:
                     continue
                 say(f"round {number + 1} of {rounds}: {line.name} …")
-                _, cpu, _, problem = run(line)
+                _, cpu, _, problem = run(line, settle=False)
                 if problem:
                     self.problems[line.name] = problem
                 self.cpu[line.name] = min(cpu, self.cpu.get(line.name, cpu))

@@ -14,7 +14,7 @@ def run():
     lines = [Line("ours", ["ours"], gate="theirs"), Line("theirs", ["theirs"])]
     cpu, problem, noise = {"ours": 1.0, "theirs": 2.0}, {}, []
 
-    def pretended(line):
+    def pretended(line, settle):
         return 0, cpu[line.name] + (noise.pop() if noise else 0), 0, problem.get(line.name, "")
 
     def found():
