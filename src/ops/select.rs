@@ -110,7 +110,8 @@ impl Selection {
     /// left out and named in `warnings`.
     ///
     /// # Errors
-    /// For an id that is unknown, ambiguous or too short, and for an unknown harness.
+    /// For an id that is unknown, ambiguous or too short, when none that was named can be read, and for an
+    /// unknown harness.
     pub fn resolve(&self, env: &Env, warnings: &mut Vec<String>) -> Result<Vec<Selected>> {
         let inventory = Inventory::take(env, &self.harnesses, warnings)?;
         let unread = warnings.clone();
@@ -154,6 +155,7 @@ impl Selection {
         }
         let wanted = self.limit.unwrap_or(usize::MAX);
         let mut selected = Vec::new();
+        let mut failure = None;
         // In batches, so that "the newest 20" opens about 20 files and not all of them.
         let size = if wanted == usize::MAX { candidates.len().max(1) } else { wanted.max(16) };
         while let Some(first) = candidates.first() {
@@ -166,9 +168,15 @@ impl Selection {
             for head in heads {
                 match head {
                     Ok(found) => selected.extend(found),
-                    Err(error) => warnings.push(error.to_string()),
+                    Err(error) => {
+                        warnings.push(error.to_string());
+                        failure.get_or_insert(error);
+                    }
                 }
             }
+        }
+        if let (true, false, Some(error)) = (selected.is_empty(), self.ids.is_empty(), failure) {
+            return Err(error);
         }
         if self.ids.is_empty() {
             sort(&mut selected);
@@ -198,6 +206,11 @@ impl Selection {
             Some(head) => head,
             None => match harness.head(env, &found).map_err(name)? {
                 Some(head) => head,
+                // It was there a moment ago, or nothing of it can be read.
+                None if !self.ids.is_empty() => {
+                    let message = format!("{} holds no session", found.path.display());
+                    return Err(name(Error::new(Kind::Unsupported, message)));
+                }
                 None => return Ok(Vec::new()),
             },
         };
