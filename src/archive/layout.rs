@@ -47,6 +47,18 @@ pub const MAX_END: u64 = 1 << 20;
 /// point is that a hostile archive cannot make us read gigabytes before anything is checked.
 pub const MAX_MANIFEST: u64 = 256 << 20;
 
+/// A manifest up to this size is read whatever the size of its archive. A larger one is at most
+/// [`MANIFEST_RATIO`] times as large as the whole archive is compressed.
+pub const FREE_MANIFEST: u64 = 8 << 20;
+
+/// What a manifest may take in memory, whatever the size of its archive; more than that is at most
+/// [`MANIFEST_RATIO`] times the compressed archive.
+pub const FREE_WEIGHT: u64 = 24 << 20;
+
+/// See [`FREE_MANIFEST`]. Half of a manifest is checksums and ids, which no compression makes
+/// smaller than half, and what they stand for is in the archive too.
+pub const MANIFEST_RATIO: u64 = 20;
+
 /// Most entries of an archive, the manifest and the sums included.
 pub const MAX_ENTRIES: usize = 200_000;
 
@@ -59,6 +71,10 @@ pub const MAX_RATIO: u64 = 200;
 
 /// Below this size, [`MAX_RATIO`] does not matter.
 pub const FREE_SIZE: u64 = 64 << 20;
+
+/// A file with more bytes than this is large: to read all of it takes so long that only those do who
+/// need it. On two cores that is about half a second of the reader's time.
+pub const LARGE: u64 = 64 << 20;
 
 /// Limits that whoever opens an archive may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

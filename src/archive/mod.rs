@@ -10,7 +10,7 @@
 //!
 //! Inside: `gzip` (the members that the stream is cut into), `pipeline` (work in parallel, results
 //! in order), `entries` (tar headers and their places), `rules` (what a manifest must be like),
-//! `store` (the tar from any offset), `stream` (archives that somebody compressed again).
+//! `weight` (what one would take in memory), `store` (the tar from any offset), `stream` (archives that somebody compressed again).
 
 mod entries;
 mod gzip;
@@ -26,6 +26,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 pub mod verify;
+mod weight;
 pub mod writer;
 
 pub use layout::Limits;

@@ -8,15 +8,15 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::entries::{self, Entries, Refusal};
 use super::gzip::{self, Form};
-use super::layout::{self, BLOCK, END, Limits, MANIFEST, MAX_END};
+use super::layout::{self, BLOCK, END, FREE_MANIFEST, Limits, MANIFEST, MANIFEST_RATIO, MAX_END};
 use super::manifest::Manifest;
-use super::rules;
-use super::store::{Damage, Loaded, Store};
+use super::store::{Ahead, Damage, Loaded, Store};
 use super::stream;
 use crate::error::{Error, Kind, Result};
 use crate::model::{FileMeta, Payload, ReadSeek};
@@ -27,7 +27,7 @@ const START: usize = 16;
 /// An archive that is open for reading, from several threads at once.
 #[derive(Debug)]
 pub struct Archive {
-    pub(super) store: Store,
+    pub(super) store: Arc<Store>,
     pub(super) manifest: Manifest,
     pub(super) entries: Entries,
     /// SHA-256 of the first two entries, which the manifest cannot declare.
@@ -105,7 +105,7 @@ impl Archive {
             None => Err(not_gzip(&start)),
             Some(Form::Members) => {
                 let (store, damage) = Store::members(file, length, limits);
-                Self::from_store(store, damage, limits)
+                Self::from_store(store, damage, length, limits)
             }
             Some(Form::Stream) => {
                 file.rewind().map_err(|error| unreadable(&error))?;
@@ -115,21 +115,26 @@ impl Archive {
     }
 
     fn from_stream(input: impl io::BufRead, limits: Limits) -> Result<Self> {
-        let stream::Inflated { file, length, damage } = stream::inflate(input, limits)?;
-        Self::from_store(Store::plain(file, length), damage, limits)
+        let stream::Inflated { file, length, compressed, damage } = stream::inflate(input, limits)?;
+        Self::from_store(Store::plain(file, length), damage, compressed, limits)
     }
 
     /// `damage` is what kept the store from being whole; the manifest, if it is in what there is,
-    /// tells which entry that hits.
-    fn from_store(store: Store, damage: Option<Damage>, limits: Limits) -> Result<Self> {
-        let json = match (manifest_json(&store), &damage) {
+    /// tells which entry that hits. `compressed` is how many bytes of the archive there are.
+    fn from_store(store: Store, damage: Option<Damage>, compressed: u64, limits: Limits) -> Result<Self> {
+        let json = match (manifest_json(&store, compressed), &damage) {
             (Ok(json), _) => json,
             (Err(_), Some(damage)) => return Err(damaged(MANIFEST, damage)),
             (Err(error), None) => return Err(error),
         };
         let manifest_sum = hex(&Sha256::digest(&json));
         let size = json.len() as u64;
-        let manifest = rules::parse(&json, limits)?;
+        let manifest = match (Manifest::parse(&json, compressed, limits), &damage) {
+            (Ok(manifest), _) => manifest,
+            // Bytes that are not what they were make no sense; that is not what is wrong.
+            (Err(_), Some(damage)) => return Err(damaged(MANIFEST, damage)),
+            (Err(error), None) => return Err(error),
+        };
         drop(json);
         let sums_sum = hex(&Sha256::digest(layout::sums(&manifest_sum, &manifest)));
         let entries =
@@ -137,7 +142,7 @@ impl Archive {
                 || Error::archive(format!("{MANIFEST}: what it declares is larger than the limit")),
             )?;
         let (end, length) = (entries.end(), store.len());
-        let archive = Self { store, manifest, entries, own_sums: [manifest_sum, sums_sum] };
+        let archive = Self { store: Arc::new(store), manifest, entries, own_sums: [manifest_sum, sums_sum] };
         if let Some(damage) = damage {
             return Err(damaged(archive.name_at(length), &damage));
         }
@@ -161,6 +166,12 @@ impl Archive {
     /// What the archive declares.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Whether the archive is [`layout::LARGE`] and in our own form, of which every part can be read
+    /// without what is before it. Any other was read from front to end when it was opened.
+    pub fn is_large(&self) -> bool {
+        self.store.compressed().is_some_and(|bytes| bytes > layout::LARGE)
     }
 
     /// One session of [`Manifest::sessions`], to be read from any offset. Damage shows while
@@ -205,7 +216,7 @@ impl Archive {
         let header = header.as_slice().try_into().expect("as many bytes as were asked for");
         self.check_header(entry, header).map_err(|reason| Error::archive(format!("{name}: {reason}")))?;
         let content = span.content();
-        Ok(Content { store: &self.store, name, position: content.start, content, block: None })
+        Ok(Content { store: &self.store, name, position: content.start, content, block: None, ahead: None })
     }
 
     /// The first entry whose header is not where it belongs, and what is there. It takes for granted
@@ -262,11 +273,16 @@ impl Archive {
 }
 
 /// The manifest's bytes.
-fn manifest_json(store: &Store) -> Result<Vec<u8>> {
+fn manifest_json(store: &Store, compressed: u64) -> Result<Vec<u8>> {
     let named = |damage: Damage| damaged(MANIFEST, &damage);
     let header = store.read(0..BLOCK).map_err(named)?;
     let header = header.as_slice().try_into().expect("as many bytes as were asked for");
     let size = stream::check_front(header)?;
+    if size > FREE_MANIFEST.max(compressed.saturating_mul(MANIFEST_RATIO)) {
+        return Err(Error::archive(format!(
+            "{MANIFEST}: its {size} bytes are more than an archive of {compressed} bytes can have use for"
+        )));
+    }
     store.read(BLOCK..BLOCK + size).map_err(named)
 }
 
@@ -340,13 +356,34 @@ impl Payload for ArchivedSession<'_> {
 
 /// Reads the content of an entry.
 struct Content<'a> {
-    store: &'a Store,
+    store: &'a Arc<Store>,
     name: &'a str,
     content: Range<u64>,
     /// In the tar.
     position: u64,
     /// The block that was read last.
     block: Option<Loaded>,
+    /// The one after it, when the content is read from front to end.
+    ahead: Option<Ahead>,
+}
+
+impl Content<'_> {
+    /// Loads the block that holds the byte at the position. Uncompressing costs more than all that is
+    /// done with the bytes, so of a long file the next block is uncompressed meanwhile.
+    fn load(&mut self) -> Result<(), Damage> {
+        let number = Store::blocks(&(self.position..self.content.end)).start;
+        // The old block goes first, so that no reader holds two that were read.
+        let in_order = self.block.take().is_some_and(|last| last.number() + 1 == number);
+        self.block = Some(match self.ahead.take().filter(|ahead| ahead.block == number) {
+            Some(ahead) => self.store.finish(&ahead)?,
+            None => self.store.block(number)?,
+        });
+        // Who reads only the beginning has no use for more.
+        if in_order && self.store.range(number).end < self.content.end {
+            self.ahead = Some(self.store.ahead(number + 1));
+        }
+        Ok(())
+    }
 }
 
 impl Read for Content<'_> {
@@ -356,10 +393,7 @@ impl Read for Content<'_> {
             return Ok(0);
         }
         if self.block.as_ref().is_none_or(|block| block.from(self.position, end).is_empty()) {
-            let number = Store::blocks(&(self.position..end)).start;
-            // The old block goes first, so that no reader holds two.
-            self.block = None;
-            self.block = Some(self.store.block(number).map_err(|damage| damaged(self.name, &damage))?);
+            self.load().map_err(|damage| damaged(self.name, &damage))?;
         }
         let bytes = self.block.as_ref().map_or(&[][..], |block| block.from(self.position, end));
         buffer[..bytes.len()].copy_from_slice(bytes);

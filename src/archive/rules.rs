@@ -8,11 +8,12 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
-use super::layout::{self, Limits, MAX_ENTRIES};
+use super::layout::{self, FREE_WEIGHT, Limits, MANIFEST_RATIO, MAX_ENTRIES};
 use super::manifest::{
     BundleFile, Carried, Continues, Grown, Manifest, Repo, SCHEMA, Session, Tool, VERSION, Version,
 };
 use super::series::Name;
+use super::weight::weight;
 use crate::error::{Error, Result};
 use crate::git;
 use crate::model::Role;
@@ -20,14 +21,19 @@ use crate::model::Role;
 /// Most bytes of a session id.
 const MAX_ID: usize = 256;
 
+/// What a smaller manifest takes is no matter.
+const WEIGHED: usize = 1 << 20;
+
 /// Most bytes of a native path.
 const MAX_PATH: usize = 4096;
 
-/// Reads a manifest that may be of any version, and of any mind.
+/// Reads a manifest that may be of any version, and of any mind. `compressed` is the size of the
+/// archive that it comes from.
 ///
 /// # Errors
-/// When it is not JSON, of another major version, or breaks a rule of [`check`].
-pub(super) fn parse(json: &[u8], limits: Limits) -> Result<Manifest> {
+/// When it is not JSON, of another major version, breaks a rule of [`check`], or would take more
+/// memory than an archive of this size can have any use for.
+pub(super) fn parse(json: &[u8], compressed: u64, limits: Limits) -> Result<Manifest> {
     #[derive(Deserialize)]
     struct Probe {
         schema: String,
@@ -47,6 +53,12 @@ pub(super) fn parse(json: &[u8], limits: Limits) -> Result<Manifest> {
     }
     if probe.version.major < VERSION.major || probe.schema != SCHEMA {
         return Err(damaged(format!("its schema is {:?}, not {SCHEMA:?}", probe.schema)));
+    }
+    if json.len() > WEIGHED {
+        let weight = weight(json).map_err(|error| damaged(format!("not a manifest: {error}")))?;
+        if weight > FREE_WEIGHT.max(compressed.saturating_mul(MANIFEST_RATIO)) {
+            return Err(damaged(format!("it declares more than an archive of {compressed} bytes can hold")));
+        }
     }
     let mut manifest: Manifest =
         serde_json::from_slice(json).map_err(|error| damaged(format!("not a manifest: {error}")))?;

@@ -20,6 +20,8 @@ pub(super) struct Inflated {
     pub(super) file: File,
     /// Its bytes.
     pub(super) length: u64,
+    /// Bytes of the stream that it was uncompressed from.
+    pub(super) compressed: u64,
     /// Why there is not more.
     pub(super) damage: Option<Damage>,
 }
@@ -45,13 +47,13 @@ pub(super) fn temporary_error(error: &io::Error) -> Error {
 /// that shows later is part of the result: what came before it tells what was lost.
 pub(super) fn inflate(input: impl BufRead, limits: Limits) -> Result<Inflated> {
     let mut input = Counted { inner: input, count: 0 };
-    let mut inflated = Inflated { file: temporary()?, length: 0, damage: None };
+    let mut inflated = Inflated { file: temporary()?, length: 0, compressed: 0, damage: None };
     let mut front = Vec::new();
     let mut buffer = vec![0; 1 << 17];
     loop {
         let at = input.count;
         match input.fill_buf() {
-            Ok([]) if at > 0 => return Ok(inflated),
+            Ok([]) if at > 0 => return Ok(Inflated { compressed: at, ..inflated }),
             Ok([first, ..]) if at > 0 && *first != 0x1f => {
                 return Ok(inflated.damaged(at, AFTER.to_owned()));
             }
@@ -90,6 +92,7 @@ pub(super) fn inflate(input: impl BufRead, limits: Limits) -> Result<Inflated> {
 
 impl Inflated {
     fn damaged(mut self, at: u64, reason: String) -> Self {
+        self.compressed = at;
         self.damage = Some(Damage { at, reason });
         self
     }

@@ -79,7 +79,7 @@ pub fn may_be_in(found: &Found, dir: &Path) -> bool {
     // Earlier versions kept some of the characters that are now replaced.
     let project: String = project.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let Some(dir) = dir.to_str() else { return true };
-    let name = flatten(dir);
+    let name = flatten(&dir.nfc().collect::<String>());
     let wanted = name.trim_end_matches('-');
     let wanted = wanted.get(..LONGEST).unwrap_or(wanted);
     project.starts_with(wanted)

@@ -4,7 +4,7 @@
 //! makes anew), locks, and the keys of running processes.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -16,7 +16,7 @@ use super::place::Part;
 use crate::env::Env;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::harness::common::directory::{Entry, entries};
-use crate::harness::common::files::{Files, Source};
+use crate::harness::common::files::{Files, Identity, Source};
 use crate::harness::common::jsonl::complete_length;
 use crate::harness::{Found, NativeSession};
 use crate::model::{Agent, FileMeta, Head, Notes, Role, time};
@@ -127,6 +127,19 @@ fn agent_of(entry: &Entry) -> Result<Option<Agent>> {
     }))
 }
 
+/// Whether what stands behind the last line end is a whole record, as the program reads it.
+fn is_record(file: &mut File, offset: u64) -> std::io::Result<bool> {
+    file.seek(SeekFrom::Start(offset))?;
+    let mut rest = BufReader::new(file);
+    if !rest.fill_buf()?.starts_with(b"{") {
+        return Ok(false);
+    }
+    match serde_json::from_reader::<_, serde::de::IgnoredAny>(rest) {
+        Err(error) if error.is_io() => Err(error.into()),
+        parsed => Ok(parsed.is_ok()),
+    }
+}
+
 struct Collector {
     files: Files,
     notes: Notes,
@@ -175,6 +188,9 @@ impl Collector {
         let mut size = meta.len();
         if part.role() != Role::Attachment {
             size = complete_length(&mut file, size).at("read", path)?;
+            if size < meta.len() && is_record(&mut file, size).at("read", path)? {
+                size = meta.len();
+            }
             if size < meta.len() {
                 self.notes
                     .add("record.torn", "the last record is not complete; the program may be writing it");
@@ -185,7 +201,8 @@ impl Collector {
             .then(|| meta.modified().ok().map(|modified| time::to_millis(DateTime::<Utc>::from(modified))))
             .flatten();
         let meta = FileMeta { role: part.role(), path: part.to_string(), size, modified, agent };
-        self.files.push(meta, Source::Path(path.to_owned()));
+        let identity = Identity::of(&file, size).at("read", path)?;
+        self.files.push(meta, Source::Path(path.to_owned(), identity));
         Ok(())
     }
 
