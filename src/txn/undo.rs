@@ -73,7 +73,7 @@ struct Way {
 /// for an import.
 pub fn undo(state_dir: &Path, import_id: Option<&str>, force: bool) -> Result<UndoReport> {
     // Where nothing was ever imported, not even a lock file is made.
-    if !journal::imports_dir(state_dir).exists() {
+    if !disk::exists(&journal::imports_dir(state_dir))? {
         choose(state_dir, import_id)?;
     }
     let lock = StateLock::take(state_dir)?;
@@ -180,7 +180,7 @@ fn find_way(
     for step in &session.steps {
         let step = &with_orphans(step, orphans);
         let now = match &step.change {
-            Change::Rows(_) if !step.path.is_file() => None,
+            Change::Rows(_) if !disk::is_file(&step.path)? => None,
             Change::Rows(rows) => rows::now(databases, &step.path, &rows.scope, &mut io::sink())?,
             _ => content::read(&step.path)?,
         };
@@ -190,12 +190,15 @@ fn find_way(
             _ => false,
         };
         // With the same bytes before and after, its time and mode are still to be brought back.
-        let shares =
-            matches!(&step.change, Change::Rows(rows) if !rows.shared.is_empty() && step.path.is_file());
+        let shares = matches!(&step.change, Change::Rows(rows) if !rows.shared.is_empty())
+            && disk::is_file(&step.path)?;
         if holds(&step.old) && !holds(&step.new) && !shares {
             continue;
         }
-        let backup = step.backup.as_ref().filter(|name| dir.backups().join(name).is_file());
+        let backup = match &step.backup {
+            Some(name) if disk::exists(&dir.backups().join(name))? => Some(name),
+            _ => None,
+        };
         let is_back = shares && holds(&step.old);
         if step.old.is_some() && backup.is_none() && !is_back {
             way.unkept = Some(step.path.clone());
@@ -266,10 +269,17 @@ fn stage(
     to_save: &[(usize, usize)],
     saved: &mut Vec<Saved>,
 ) -> Result<()> {
+    // Noted before they are made: a crash leaves none of them.
+    let steps = journal.sessions.iter().flat_map(|session| &session.steps);
+    let temps = steps.filter(|step| step.change.has_temp()).filter_map(|step| step.path.parent());
+    let missing: BTreeSet<PathBuf> = (journal.tidied.iter().map(|tidied| tidied.path.as_path()).chain(temps))
+        .flat_map(|dir| disk::missing_parents(&dir.join("x")))
+        .collect();
+    journal.dirs.extend(missing);
     dir.write(journal)?;
     for Tidied { path, mode } in journal.tidied.iter().rev() {
         if !disk::exists(path)? {
-            disk::make_dirs(path, &mut journal.dirs)?;
+            disk::make_dirs(path, &mut Vec::new())?;
             disk::set_mode_of_dir(path, *mode).at("set the mode of", path)?;
         }
     }
@@ -296,7 +306,7 @@ fn stage(
         let (Some(backup), Some(new)) = (&step.backup, &step.new) else { continue };
         let (backup, temp) = (dir.backups().join(backup), step.temp(&journal.id));
         let restored = if step.change.has_temp() {
-            step.path.parent().map_or(Ok(()), |dir| disk::make_dirs(dir, &mut journal.dirs))?;
+            step.path.parent().map_or(Ok(()), |dir| disk::make_dirs(dir, &mut Vec::new()))?;
             let restored = content::duplicate(&backup, &temp, Some(new))?;
             files.push(temp);
             restored
