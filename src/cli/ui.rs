@@ -11,6 +11,7 @@ use inquire::{Confirm, InquireError};
 use serde::Serialize;
 
 use super::args::{Color, Global};
+use super::json::Escaped;
 use super::text;
 use crate::error::{Error, Kind};
 use crate::progress::Progress;
@@ -113,7 +114,7 @@ impl Ui {
     /// # Errors
     /// When stdout is closed.
     pub fn print_json(&self, document: &impl Serialize) -> anyhow::Result<()> {
-        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        let mut out = Escaped::new(std::io::BufWriter::new(std::io::stdout().lock()));
         serde_json::to_writer_pretty(&mut out, document)?;
         out.write_all(b"\n")?;
         out.flush()?;

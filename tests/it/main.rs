@@ -12,6 +12,7 @@ mod crash;
 mod doctor;
 mod folders;
 mod gemini;
+mod hostile;
 mod import;
 mod kill;
 mod moves;
