@@ -1,5 +1,6 @@
 //! A home with a canary beside it and traps on `PATH`.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -20,15 +21,17 @@ const TRAPS: [&str; 14] = [
 ];
 
 /// Most memory of a command, in bytes.
-pub const MEMORY: u64 = 64 << 20;
+const MEMORY: u64 = 64 << 20;
 
-/// Most time of a command on the processors.
-pub const TIME: Duration = Duration::from_secs(2);
+/// Most time of a command on the processors, for one archive or session.
+const TIME: Duration = Duration::from_secs(2);
 
 /// A machine of its own: `home/`, `tmp/`, `traps/`, and `canary/`, which nothing may change.
 pub struct World {
     dir: TempDir,
     home: Home,
+    /// Most time of a command on the processors.
+    pub time: Cell<Duration>,
 }
 
 impl World {
@@ -39,7 +42,7 @@ impl World {
             fs::create_dir(dir.path().join(name)).unwrap();
         }
         fs::write(dir.path().join("canary/file"), "as it was\n").unwrap();
-        let world = Self { dir, home };
+        let world = Self { dir, home, time: Cell::new(TIME) };
         let log = world.log();
         for name in TRAPS {
             let trap = world.dir().join("traps").join(name);
@@ -88,7 +91,7 @@ impl World {
     /// The same for a command that runs holdall.
     pub fn judged(&self, command: &Command) -> (Ended, Vec<String>) {
         let (ended, usage) = measured(command, Duration::from_secs(60)).unwrap();
-        let mut wrong = about(&ended, usage);
+        let mut wrong = about(&ended, usage, self.time.get());
         let left: Vec<PathBuf> = tree::read(&self.dir().join("tmp")).into_keys().collect();
         if !left.is_empty() {
             wrong.push(format!("left in the temporary directory: {left:?}"));
@@ -116,12 +119,12 @@ impl World {
 }
 
 /// What is wrong with how a command ended, whatever it was about.
-fn about(ended: &Ended, usage: Usage) -> Vec<String> {
+fn about(ended: &Ended, usage: Usage, time: Duration) -> Vec<String> {
     let mut wrong = Vec::new();
     if usage.peak > MEMORY {
         wrong.push(format!("took {} MiB", usage.peak >> 20));
     }
-    if usage.cpu > TIME {
+    if usage.cpu > time {
         wrong.push(format!("took {:?}", usage.cpu));
     }
     for (name, text) in [("stdout", &ended.stdout), ("stderr", &ended.stderr)] {
