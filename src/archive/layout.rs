@@ -72,6 +72,10 @@ pub const MAX_RATIO: u64 = 200;
 /// Below this size, [`MAX_RATIO`] does not matter.
 pub const FREE_SIZE: u64 = 64 << 20;
 
+/// A file with more bytes than this is large: to read all of it takes so long that only those do who
+/// need it. On two cores that is about half a second of the reader's time.
+pub const LARGE: u64 = 64 << 20;
+
 /// Limits that whoever opens an archive may change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {

@@ -8,6 +8,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::layout::Limits;
+use super::rules;
+use crate::error::Result;
 pub use crate::git::{Carried, Remote, Repo};
 use crate::model::{FileMeta, Head, Time};
 
@@ -38,6 +41,26 @@ pub struct Manifest {
     /// one for a repository.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bundles: Vec<BundleFile>,
+}
+
+impl Manifest {
+    /// Reads a manifest that may be of any version, and of any mind. Addresses in it come out without
+    /// credentials. `compressed` is the size of the archive that it comes from, in bytes.
+    ///
+    /// # Errors
+    /// Of kind [`Kind::Archive`](crate::error::Kind::Archive) when it is not JSON, of another major
+    /// version, breaks a rule of the format, or would take more memory than an archive of this size can
+    /// have any use for.
+    pub fn parse(json: &[u8], compressed: u64, limits: Limits) -> Result<Self> {
+        rules::parse(json, compressed, limits)
+    }
+
+    /// Its bytes in an archive: JSON with a line end.
+    pub fn print(&self) -> Vec<u8> {
+        let mut json = serde_json::to_vec_pretty(self).expect("a manifest is plain JSON");
+        json.push(b'\n');
+        json
+    }
 }
 
 /// The git bundle of a repository.

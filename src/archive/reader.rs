@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
@@ -15,8 +16,7 @@ use super::entries::{self, Entries, Refusal};
 use super::gzip::{self, Form};
 use super::layout::{self, BLOCK, END, FREE_MANIFEST, Limits, MANIFEST, MANIFEST_RATIO, MAX_END};
 use super::manifest::Manifest;
-use super::rules;
-use super::store::{Damage, Loaded, Store};
+use super::store::{Ahead, Damage, Loaded, Store};
 use super::stream;
 use crate::error::{Error, Kind, Result};
 use crate::model::{FileMeta, Payload, ReadSeek};
@@ -27,7 +27,7 @@ const START: usize = 16;
 /// An archive that is open for reading, from several threads at once.
 #[derive(Debug)]
 pub struct Archive {
-    pub(super) store: Store,
+    pub(super) store: Arc<Store>,
     pub(super) manifest: Manifest,
     pub(super) entries: Entries,
     /// SHA-256 of the first two entries, which the manifest cannot declare.
@@ -129,7 +129,7 @@ impl Archive {
         };
         let manifest_sum = hex(&Sha256::digest(&json));
         let size = json.len() as u64;
-        let manifest = match (rules::parse(&json, compressed, limits), &damage) {
+        let manifest = match (Manifest::parse(&json, compressed, limits), &damage) {
             (Ok(manifest), _) => manifest,
             // Bytes that are not what they were make no sense; that is not what is wrong.
             (Err(_), Some(damage)) => return Err(damaged(MANIFEST, damage)),
@@ -142,7 +142,7 @@ impl Archive {
                 || Error::archive(format!("{MANIFEST}: what it declares is larger than the limit")),
             )?;
         let (end, length) = (entries.end(), store.len());
-        let archive = Self { store, manifest, entries, own_sums: [manifest_sum, sums_sum] };
+        let archive = Self { store: Arc::new(store), manifest, entries, own_sums: [manifest_sum, sums_sum] };
         if let Some(damage) = damage {
             return Err(damaged(archive.name_at(length), &damage));
         }
@@ -166,6 +166,12 @@ impl Archive {
     /// What the archive declares.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
+    }
+
+    /// Whether the archive is [`layout::LARGE`] and in our own form, of which every part can be read
+    /// without what is before it. Any other was read from front to end when it was opened.
+    pub fn is_large(&self) -> bool {
+        self.store.compressed().is_some_and(|bytes| bytes > layout::LARGE)
     }
 
     /// One session of [`Manifest::sessions`], to be read from any offset. Damage shows while
@@ -210,7 +216,7 @@ impl Archive {
         let header = header.as_slice().try_into().expect("as many bytes as were asked for");
         self.check_header(entry, header).map_err(|reason| Error::archive(format!("{name}: {reason}")))?;
         let content = span.content();
-        Ok(Content { store: &self.store, name, position: content.start, content, block: None })
+        Ok(Content { store: &self.store, name, position: content.start, content, block: None, ahead: None })
     }
 
     /// The first entry whose header is not where it belongs, and what is there. It takes for granted
@@ -350,13 +356,34 @@ impl Payload for ArchivedSession<'_> {
 
 /// Reads the content of an entry.
 struct Content<'a> {
-    store: &'a Store,
+    store: &'a Arc<Store>,
     name: &'a str,
     content: Range<u64>,
     /// In the tar.
     position: u64,
     /// The block that was read last.
     block: Option<Loaded>,
+    /// The one after it, when the content is read from front to end.
+    ahead: Option<Ahead>,
+}
+
+impl Content<'_> {
+    /// Loads the block that holds the byte at the position. Uncompressing costs more than all that is
+    /// done with the bytes, so of a long file the next block is uncompressed meanwhile.
+    fn load(&mut self) -> Result<(), Damage> {
+        let number = Store::blocks(&(self.position..self.content.end)).start;
+        // The old block goes first, so that no reader holds two that were read.
+        let in_order = self.block.take().is_some_and(|last| last.number() + 1 == number);
+        self.block = Some(match self.ahead.take().filter(|ahead| ahead.block == number) {
+            Some(ahead) => self.store.finish(&ahead)?,
+            None => self.store.block(number)?,
+        });
+        // Who reads only the beginning has no use for more.
+        if in_order && self.store.range(number).end < self.content.end {
+            self.ahead = Some(self.store.ahead(number + 1));
+        }
+        Ok(())
+    }
 }
 
 impl Read for Content<'_> {
@@ -366,10 +393,7 @@ impl Read for Content<'_> {
             return Ok(0);
         }
         if self.block.as_ref().is_none_or(|block| block.from(self.position, end).is_empty()) {
-            let number = Store::blocks(&(self.position..end)).start;
-            // The old block goes first, so that no reader holds two.
-            self.block = None;
-            self.block = Some(self.store.block(number).map_err(|damage| damaged(self.name, &damage))?);
+            self.load().map_err(|damage| damaged(self.name, &damage))?;
         }
         let bytes = self.block.as_ref().map_or(&[][..], |block| block.from(self.position, end));
         buffer[..bytes.len()].copy_from_slice(bytes);

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use super::gzip::{self, HEADER, MEMBER};
@@ -87,6 +88,14 @@ impl Store {
         }
     }
 
+    /// Bytes of the members; `None` when it has none.
+    pub(super) fn compressed(&self) -> Option<u64> {
+        match &self.form {
+            Form::Members { offsets, .. } => Some(offsets[offsets.len() - 1]),
+            Form::Plain { .. } => None,
+        }
+    }
+
     /// The blocks that hold these bytes of the tar.
     pub(super) fn blocks(bytes: &Range<u64>) -> Range<usize> {
         let block = |offset: u64| usize::try_from(offset / MEMBER as u64).unwrap_or(usize::MAX);
@@ -124,7 +133,29 @@ impl Store {
 
     /// A block, from those that are kept if it is there. Who comes while another loads it waits.
     pub(super) fn block(&self, block: usize) -> Result<Loaded, Damage> {
-        let slot = self.slot(block);
+        self.loaded(block, self.slot(block))
+    }
+
+    /// Lets an idle thread of the pool, if there is one, load a block that is needed next.
+    pub(super) fn ahead(self: &Arc<Self>, block: usize) -> Ahead {
+        let (slot, started) = (self.slot(block), Arc::new(AtomicBool::new(false)));
+        let ahead = Ahead { block, slot: Arc::clone(&slot), started: Arc::clone(&started) };
+        let store = Arc::clone(self);
+        rayon::spawn(move || {
+            if !started.swap(true, Ordering::Relaxed) {
+                slot.get_or_init(|| store.load(block));
+            }
+        });
+        ahead
+    }
+
+    /// The block that was to be loaded ahead: as it was loaded, or loaded now if nobody began to.
+    pub(super) fn finish(&self, ahead: &Ahead) -> Result<Loaded, Damage> {
+        ahead.started.store(true, Ordering::Relaxed);
+        self.loaded(ahead.block, Arc::clone(&ahead.slot))
+    }
+
+    fn loaded(&self, block: usize, slot: Arc<OnceLock<Block>>) -> Result<Loaded, Damage> {
         match slot.get_or_init(|| self.load(block)) {
             Ok(_) => Ok(Loaded { start: self.range(block).start, slot }),
             Err(damage) => Err(damage.clone()),
@@ -156,10 +187,7 @@ impl Store {
     }
 
     fn file_end(&self) -> u64 {
-        match &self.form {
-            Form::Members { offsets, .. } => offsets[offsets.len() - 1],
-            Form::Plain { raw } => *raw,
-        }
+        self.compressed().unwrap_or(self.len())
     }
 }
 
@@ -184,6 +212,21 @@ fn unreadable(error: &io::Error) -> String {
     format!("the archive cannot be read: {error}")
 }
 
+/// A block that is loaded before it is needed. Whoever wanted it keeps it, however many others are
+/// loaded meanwhile; when it is dropped before anybody began to load it, nobody does.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    pub(super) block: usize,
+    slot: Arc<OnceLock<Block>>,
+    started: Arc<AtomicBool>,
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.started.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A block that is loaded and in order.
 #[derive(Debug)]
 pub(super) struct Loaded {
@@ -192,6 +235,11 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
+    /// Which block it is.
+    pub(super) fn number(&self) -> usize {
+        Store::blocks(&(self.start..self.start + 1)).start
+    }
+
     /// Those bytes of the tar from `start` to `end` that this block holds.
     pub(super) fn from(&self, start: u64, end: u64) -> &[u8] {
         let bytes = match self.slot.get() {

@@ -42,6 +42,14 @@ impl Archive {
         }
     }
 
+    /// Checks what stands around the sessions and bundles: the manifest, the sums, and that nothing
+    /// but zeros follows the last entry. With what opening an archive checks (the rules of a
+    /// manifest, the header and place of every gzip member, the length of it all) this is what can be
+    /// known without reading the sessions.
+    pub fn verify_structure(&self, progress: &dyn Progress) -> Vec<Problem> {
+        self.check(vec![0, 1], true, progress)
+    }
+
     /// Checks the git bundle of a repository of the manifest's list. An empty list means that it is
     /// as it was exported, or that none is carried.
     ///
@@ -97,12 +105,12 @@ impl Archive {
     }
 
     fn blocks_of(&self, wanted: &[usize], to_the_end: bool) -> Vec<usize> {
-        if to_the_end {
-            return Store::blocks(&(0..self.store.len())).collect();
-        }
         let spans = wanted.iter().map(|entry| self.entries.span(*entry));
         let mut blocks: Vec<usize> =
             spans.flat_map(|span| Store::blocks(&(span.start..span.end()))).collect();
+        if to_the_end {
+            blocks.extend(Store::blocks(&(self.entries.end()..self.store.len())));
+        }
         blocks.dedup();
         blocks
     }

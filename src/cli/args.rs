@@ -75,6 +75,9 @@ pub enum Command {
     /// Pack sessions into a portable archive
     Export(ExportArgs),
     /// Show what an archive holds, after verifying it
+    ///
+    /// Of an archive file that is larger than 64 MiB only the structure is verified (the manifest, its checksum, the
+    /// place and length of everything), so that it is shown at once; `verify` reads all of it, and so does `import`.
     Inspect(FileArgs),
     /// Check structure, limits and every checksum of an archive
     Verify(FileArgs),

@@ -6,11 +6,11 @@ use std::path::Path;
 use super::args::FileArgs;
 use super::exit::Exit;
 use super::text;
-use super::ui::{BAD, FAINT, GOOD, STRONG, Ui};
-use crate::archive::manifest::{Manifest, Repo};
+use super::ui::{BAD, FAINT, GOOD, STRONG, Ui, WARNING};
+use crate::archive::manifest::Repo;
 use crate::model::Role;
 use crate::ops::backup::overview;
-use crate::ops::inspect as ops;
+use crate::ops::inspect::{self as ops, Inspection};
 
 pub fn inspect(ui: &Ui, args: &FileArgs) -> anyhow::Result<Exit> {
     if args.file.is_dir() {
@@ -20,7 +20,7 @@ pub fn inspect(ui: &Ui, args: &FileArgs) -> anyhow::Result<Exit> {
     if ui.json {
         ui.print_json(&inspection)?;
     } else {
-        print(ui, &inspection.manifest)?;
+        print(ui, &inspection, &args.file)?;
     }
     Ok(Exit::Done)
 }
@@ -53,15 +53,17 @@ fn overview(ui: &Ui, dir: &Path) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn print(ui: &Ui, manifest: &Manifest) -> std::io::Result<()> {
+fn print(ui: &Ui, inspection: &Inspection, file: &Path) -> std::io::Result<()> {
+    let Inspection { manifest, verified } = inspection;
     let mut out = ui.out();
     let files: usize = manifest.sessions.iter().map(|session| session.files.len()).sum();
     let bundles: u64 = manifest.bundles.iter().map(|bundle| bundle.size).sum();
     let bytes: u64 =
         manifest.sessions.iter().flat_map(|session| &session.files).map(|file| file.meta.size).sum();
+    let (style, word) = if *verified { (GOOD, "verified") } else { (WARNING, "not verified") };
     writeln!(
         out,
-        "{GOOD}verified{GOOD:#}: {} in {}, {}{}",
+        "{style}{word}{style:#}: {} in {}, {}{}",
         text::count(manifest.sessions.len(), "session"),
         text::count(files, "file"),
         text::size(bytes),
@@ -70,6 +72,14 @@ fn print(ui: &Ui, manifest: &Manifest) -> std::io::Result<()> {
             n => format!(", and {}, {}", text::count(n, "git bundle"), text::size(bundles)),
         }
     )?;
+    if !verified {
+        let file = file.to_string_lossy();
+        let file = text::line(&file);
+        writeln!(
+            out,
+            "{file} is large, so only its structure was checked; `holdall verify {file}` reads all of it"
+        )?;
+    }
     writeln!(
         out,
         "{FAINT}format {}.{}, written by {} {} on {}, home {}{}{FAINT:#}",

@@ -7,10 +7,24 @@ use std::path::Path;
 /// Over HTTP the whole user part goes, because a token may stand there; over SSH the user stays,
 /// because the address means nothing without it. Anything that is no URL stays as it is, but for
 /// a password in `user:password@host:path`.
+///
+/// Doing it twice is doing it once, and an address that runs no command ([`runs_command`]) becomes
+/// none that does.
 pub fn strip_credentials(url: &str) -> String {
-    if let Some((helper, rest)) = split_helper(url) {
-        return format!("{helper}::{}", strip_credentials(rest));
+    let mut address = url;
+    while let Some((_, rest)) = split_helper(address) {
+        address = rest;
     }
+    let helpers = &url[..url.len() - address.len()];
+    // With something before its scheme git takes it for a host; whoever reads it sees a URL all the same.
+    let scheme = address.find("://").map(|end| (scheme_start(&address[..end]), end));
+    let (front, address) =
+        address.split_at(scheme.filter(|(start, end)| start < end).map_or(0, |(start, _)| start));
+    format!("{helpers}{}{}", strip_scp(front), strip_address(address))
+}
+
+/// [`strip_credentials`] of an address without a helper.
+fn strip_address(url: &str) -> String {
     let Some((scheme, rest)) = split_scheme(url) else {
         return strip_scp(url);
     };
@@ -31,11 +45,14 @@ pub fn strip_credentials(url: &str) -> String {
 /// Whether git would start a program of the address's own choice, or take it for an option.
 /// Such a one has no business in an archive.
 pub fn runs_command(url: &str) -> bool {
-    let url = url.trim_start();
+    let mut url = url.trim_start();
+    while let Some((helper, rest)) = split_helper(url) {
+        if helper.starts_with('-') || ["ext", "fd"].iter().any(|name| helper.eq_ignore_ascii_case(name)) {
+            return true;
+        }
+        url = rest.trim_start();
+    }
     url.starts_with('-')
-        || split_helper(url).is_some_and(|(helper, rest)| {
-            helper.eq_ignore_ascii_case("ext") || helper.eq_ignore_ascii_case("fd") || runs_command(rest)
-        })
 }
 
 /// Schemes that git itself knows; any other would start a program `git-remote-…`.
@@ -110,8 +127,13 @@ fn split_helper(url: &str) -> Option<(&str, &str)> {
 
 fn split_scheme(url: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = url.split_once("://")?;
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
-    (!scheme.is_empty() && scheme.bytes().all(plain)).then_some((scheme, rest))
+    (!scheme.is_empty() && scheme_start(scheme) == 0).then_some((scheme, rest))
+}
+
+/// Where the scheme begins that `text` ends with.
+fn scheme_start(text: &str) -> usize {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '+' | '.');
+    text.trim_end_matches(plain).len()
 }
 
 fn is_ssh(scheme: &str) -> bool {
@@ -139,20 +161,24 @@ fn split_user(rest: &str) -> (Option<&str>, &str) {
 
 /// `[user@]host:path`: a colon, and no slash before it. One letter alone before it is a Windows drive.
 fn split_scp(url: &str) -> Option<(&str, &str)> {
-    let start = url.rfind('@').filter(|at| !url[..*at].contains(['/', '\\'])).map_or(0, |at| at + 1);
+    let start = end_of_user(url).map_or(0, |at| at + 1);
     let colon = start + url[start..].find(':')?;
     let host = &url[start..colon];
     ((host.len() > 1 || start > 0) && !host.is_empty() && !host.contains(['/', '\\']))
         .then(|| (&url[..colon], &url[colon + 1..]))
 }
 
+/// The last `@` before the path, in an address without a scheme.
+fn end_of_user(url: &str) -> Option<usize> {
+    before(url, &['/', '\\']).rfind('@')
+}
+
 fn strip_scp(url: &str) -> String {
-    let Some((host, path)) = split_scp(url) else { return url.to_owned() };
-    let Some((user, host)) = host.rsplit_once('@') else { return url.to_owned() };
-    match user.split(':').next() {
-        Some(user) if !user.is_empty() => format!("{user}@{host}:{path}"),
-        _ => format!("{host}:{path}"),
-    }
+    let Some((user, host_and_path)) = end_of_user(url).map(|at| (&url[..at], &url[at + 1..])) else {
+        return url.to_owned();
+    };
+    // The `@` stays when there is no name before it: without it the host could be an option or a helper.
+    format!("{}@{host_and_path}", before(user, &[':']))
 }
 
 fn before<'a>(text: &'a str, ends: &[char]) -> &'a str {
@@ -191,6 +217,14 @@ mod tests {
             ("file:///srv/git/a", "file:///srv/git/a"),
             ("codecommit::us-east-1://profile@repo", "codecommit::us-east-1://repo"),
             ("helper::https://user:pw@host/a", "helper::https://host/a"),
+            ("git:pw@host:a/b@c", "git@host:a/b@c"),
+            ("git:pw@host/a", "git@host/a"),
+            ("@https://user:pw@host/a", "@https://host/a"),
+            (" https://user:pw@host/a", " https://host/a"),
+            ("git:pw@https://user:pw@host/a", "git@https://host/a"),
+            ("git:pw@://host", "git@://host"),
+            (":pw@ext::sh -c id", "@ext::sh -c id"),
+            (":pw@-oProxyCommand=id:a", "@-oProxyCommand=id:a"),
             ("", ""),
         ] {
             assert_eq!(strip_credentials(url), stripped, "{url}");
@@ -226,6 +260,14 @@ mod tests {
         for url in ["https://h/a::b", "git@h:a", "codecommit::eu://r", "/a-b", "C:\\ext::"] {
             assert!(!runs_command(url), "{url}");
         }
+    }
+
+    #[test]
+    fn helpers_of_helpers_do_not_exhaust_the_stack() {
+        let url = "a::".repeat(300_000);
+        assert_eq!(strip_credentials(&url), url);
+        assert!(!runs_command(&url));
+        assert!(runs_command(&format!("{url}ext::sh")));
     }
 
     #[test]
@@ -280,6 +322,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn a_password_never_stays(
             scheme in "(https|http|ftp|ssh|git\\+ssh|HTTPS|weird)",

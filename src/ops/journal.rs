@@ -40,7 +40,8 @@ pub fn undo(env: &Env, import_id: Option<&str>, force: bool) -> Result<UndoRepor
     if let Some(import) = wanted.filter(|import| import.state == ImportState::Done) {
         refuse_open(env, import)?;
     }
-    txn::undo(&env.state_dir(), import_id, force)
+    // The one that was looked at, also when another import has been made meanwhile.
+    txn::undo(&env.state_dir(), wanted.map(|import| import.id.as_str()).or(import_id), force)
 }
 
 /// What of an import its undo leaves where it is.

@@ -12,6 +12,7 @@ use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::harness::{self, Found, HARNESSES, Harness, NativeSession};
 use crate::model::{Event, EventKind, Head, Part, Time, View};
+use crate::ops::import::decide::with_hints;
 
 /// The shortest prefix that stands for an id.
 const SHORTEST_PREFIX: usize = 4;
@@ -78,7 +79,7 @@ impl Inventory {
         for harness in chosen {
             let scanned = harness.scan(env, &mut |found| candidates.push(Candidate { harness, found }));
             if let Err(error) = scanned {
-                warnings.push(format!("{}: {error}", harness.info().name));
+                warnings.push(format!("{}: {}", harness.info().name, with_hints(&error)));
             }
         }
         Ok(Self(candidates))
@@ -112,7 +113,12 @@ impl Selection {
     /// For an id that is unknown, ambiguous or too short, and for an unknown harness.
     pub fn resolve(&self, env: &Env, warnings: &mut Vec<String>) -> Result<Vec<Selected>> {
         let inventory = Inventory::take(env, &self.harnesses, warnings)?;
-        self.resolve_in(env, inventory, warnings)
+        let unread = warnings.clone();
+        self.resolve_in(env, inventory, warnings).map_err(|error| match error.kind() {
+            // What is not found may be where nothing could be read.
+            Kind::NotFound => unread.into_iter().fold(error, Error::hint),
+            _ => error,
+        })
     }
 
     /// The same, from an inventory of [`Selection::harnesses`].

@@ -10,7 +10,7 @@ use super::disk;
 use super::journal::{Change, Content, Rows, State, Step};
 use super::lines;
 use super::rows::{self, Databases, Schema};
-use super::stage::{Staged, Transaction, nothing_changed};
+use super::stage::{Awaited, Staged, Transaction, nothing_changed};
 use super::step::Bench;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::progress::Progress;
@@ -191,12 +191,14 @@ impl Transaction {
     ) -> Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         let mut staged = std::mem::take(&mut self.staging().staged[number]);
+        let awaited = std::mem::take(&mut self.staging().awaited[number]);
         let backups = self.dir.backups();
         let temps: Vec<PathBuf> =
             self.journal.sessions[number].steps.iter().map(|step| self.temp(step)).collect();
         let journal = &mut self.journal;
         let bench = Bench { dir: &self.dir, id: &journal.id, adds: true, databases };
-        for ((step, staged), temp) in journal.sessions[number].steps.iter_mut().zip(&mut staged).zip(temps) {
+        let steps = journal.sessions[number].steps.iter_mut();
+        for (((step, staged), awaited), temp) in steps.zip(&mut staged).zip(awaited).zip(temps) {
             if step.change != Change::Remove {
                 let Some(Staged { bytes, sha256 }) = staged.take() else {
                     return Err(Error::usage(format!("{} was not rendered", step.path.display())));
@@ -207,6 +209,7 @@ impl Transaction {
             }
             if let Change::Rows(rows) = &step.change {
                 let rows = prepare_rows(step, rows.clone(), &bench, journal.backup)?;
+                check_rows(step, &awaited)?;
                 files.extend(rows.before.as_ref().map(|name| self.dir.document(name)));
                 step.change = Change::Rows(rows);
                 continue;
@@ -225,6 +228,11 @@ impl Transaction {
             } else {
                 content::copy(&step.path, &mut std::io::sink())?
             };
+            if self.found.get(&step.path).is_none_or(|found| !found.is_of(&old)) {
+                let message = format!("{} has changed meanwhile", step.path.display());
+                return Err(Error::new(Kind::Conflict, message)
+                    .hint("close the program that writes it, and try again"));
+            }
             if let Some(new) = &mut step.new {
                 new.mode = old.mode;
                 let file = disk::open(&temp).at("open", &temp)?;
@@ -243,8 +251,24 @@ fn prepare_rows(step: &mut Step, rows: Rows, bench: &Bench<'_>, keep: bool) -> R
     let name = if keep { format!("backup/{}", step.number) } else { format!("rows/{}.old", step.number) };
     step.old = rows::back_up(step, &rows, bench, &bench.dir.document(&name))?;
     step.backup = step.old.as_ref().filter(|_| keep).map(|_| step.number.to_string());
-    let shared = rows::missing(bench.databases, &step.path, rows.shared)?;
-    Ok(Rows { before: step.old.as_ref().map(|_| name), shared, ..rows })
+    let (shared, there) = rows::missing(bench.databases, &step.path, rows.shared)?;
+    Ok(Rows { before: step.old.as_ref().map(|_| name), shared, there, ..rows })
+}
+
+/// Refuses where the rows are no longer those that the new ones were made for.
+fn check_rows(step: &Step, awaited: &Awaited) -> Result<()> {
+    let path = step.path.display();
+    match awaited {
+        Awaited::Nothing if step.old.is_some() => {
+            let message = format!("the session has appeared meanwhile in {path}");
+            Err(Error::new(Kind::Conflict, message).hint("look at what is there, and try again"))
+        }
+        Awaited::Rows(then) if *then != step.old => {
+            let message = format!("the session has changed meanwhile in {path}");
+            Err(Error::new(Kind::Conflict, message).hint("close the program that writes it, and try again"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What only one session of an import may change: a file, or the rows with one value in a column.

@@ -52,7 +52,7 @@ pub use journal::owner_of;
 pub use left::{Left, remember_left};
 pub use plan::{Action, Moved, SessionPlan};
 pub use recover::{Recovered, Recovery, recover, recover_if_free};
-pub use stage::{Meta, Staged, Transaction};
+pub use stage::{Hold, Meta, Staged, Transaction, hold};
 pub use undo::{UndoReport, UndoneSession, undo};
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! `carry` as an import is, so it is as safe. Whether it may be done is found out first,
 //! for all sessions, before anything changes.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,7 @@ use super::rows::{self, Databases};
 use super::stage::nothing_changed;
 use super::step::Bench;
 use crate::error::{Error, IoContext, Kind, Result};
+use crate::model::rows::SharedRow;
 use crate::progress::Silent;
 
 /// What an undo did.
@@ -81,10 +83,10 @@ pub fn undo(state_dir: &Path, import_id: Option<&str>, force: bool) -> Result<Un
     let dir = ImportDir::new(state_dir, &id);
     let Some(import) = dir.read(Purpose::Import)? else { return Err(not_found(&id)) };
     let databases = Databases::new(&import.databases);
-    let ways = import
-        .sessions
-        .iter()
-        .map(|session| find_way(session, &dir, &databases).map_err(|error| error.context(&session.label)));
+    let orphans = Orphans::find(state_dir, &import)?;
+    let ways = import.sessions.iter().map(|session| {
+        find_way(session, &import, &dir, &databases, &orphans).map_err(|error| error.context(&session.label))
+    });
     let ways = ways.collect::<Result<Vec<Way>>>()?;
     let obstacle = import.folder().map_or(Ok(Some(None)), folder::obstacle)?;
     if !force {
@@ -117,6 +119,7 @@ pub fn undo(state_dir: &Path, import_id: Option<&str>, force: bool) -> Result<Un
         }
         report.sessions.push(UndoneSession { label, about, failure });
     }
+    orphans.adopt(&mut journal);
     if let Err(error) = stage(&dir, &mut journal, &databases, &to_save, &mut report.saved) {
         for saved in &report.saved {
             let _ = disk::remove(&saved.copy);
@@ -161,14 +164,98 @@ fn not_found(id: &str) -> Error {
     Error::new(Kind::NotFound, format!("there is no import {id:?}")).hint("`holdall imports` lists them")
 }
 
+/// What imports had brought for several sessions, and what their undo left there as others needed it.
+/// It goes with the last of those.
+#[derive(Debug, Default)]
+struct Orphans {
+    lines: BTreeSet<(PathBuf, String)>,
+    /// The files of those lines that were not there before, and whether their lock was not either.
+    files: BTreeMap<PathBuf, bool>,
+    rows: Vec<(PathBuf, SharedRow)>,
+    dirs: BTreeSet<PathBuf>,
+}
+
+impl Orphans {
+    /// From the journals of the imports that were taken back, where `import` found something of the kind.
+    fn find(state_dir: &Path, import: &Journal) -> Result<Self> {
+        let mut orphans = Self::default();
+        let found = |session: &Session| {
+            session.lines.iter().any(|line| line.there)
+                || session.steps.iter().filter_map(rows_of).any(|rows| !rows.there.is_empty())
+        };
+        let found = import.sessions.iter().any(found);
+        for dir in journal::all(state_dir)? {
+            if dir.state(Purpose::Undo)? != Some(State::Done) {
+                continue;
+            }
+            let Some(undo) = dir.read(Purpose::Undo)? else { continue };
+            orphans.dirs.extend(undo.dirs);
+            let Some(undone) = dir.read(Purpose::Import)?.filter(|_| found) else { continue };
+            for (number, shared) in undone.shared.iter().enumerate() {
+                let added = undone.sessions.iter().flat_map(|session| session.added(number));
+                orphans.lines.extend(added.map(|line| (shared.path.clone(), line.line.clone())));
+                if shared.before.is_none() {
+                    orphans.files.insert(shared.path.clone(), shared.lock_made);
+                }
+            }
+            for step in undone.sessions.into_iter().flat_map(|session| session.steps) {
+                let shared = rows_of(&step).map_or_else(Vec::new, |rows| rows.shared.clone());
+                orphans.rows.extend(shared.into_iter().map(|row| (step.path.clone(), row)));
+            }
+        }
+        Ok(orphans)
+    }
+
+    /// Makes the undo take along what is not any session's own.
+    fn adopt(self, journal: &mut Journal) {
+        for shared in &mut journal.shared {
+            if let Some(lock_made) = self.files.get(&shared.path) {
+                shared.before = None;
+                shared.lock_made |= lock_made;
+            }
+        }
+        let steps = journal.sessions.iter().flat_map(|session| &session.steps).map(|step| &step.path);
+        let paths: Vec<&PathBuf> = steps.chain(journal.shared.iter().map(|shared| &shared.path)).collect();
+        let above = self.dirs.into_iter().filter(|dir| paths.iter().any(|path| path.starts_with(dir)));
+        let dirs: BTreeSet<PathBuf> = journal.dirs.iter().cloned().chain(above).collect();
+        journal.dirs = dirs.into_iter().collect();
+    }
+
+    fn has_line(&self, import: &Journal, line: &Line) -> bool {
+        let shared = import.shared.get(line.shared);
+        shared.is_some_and(|shared| self.lines.contains(&(shared.path.clone(), line.line.clone())))
+    }
+
+    fn has_row(&self, path: &Path, row: &SharedRow) -> bool {
+        let same = |one: &SharedRow| one.key == row.key && one.row.table == row.row.table;
+        let value = |one: &SharedRow| one.row.values.get(one.key.as_str()).cloned();
+        self.rows.iter().any(|(at, one)| at == path && same(one) && value(one) == value(row))
+    }
+}
+
+fn rows_of(step: &Step) -> Option<&Rows> {
+    match &step.change {
+        Change::Rows(rows) => Some(rows),
+        _ => None,
+    }
+}
+
 /// Compares what is there now with what the import left.
-fn find_way(session: &Session, dir: &ImportDir, databases: &Databases) -> Result<Way> {
-    let lines = session.lines.iter().filter(|line| !line.there);
-    let lines = lines.map(|line| Line { applied: None, ..line.clone() }).collect();
+fn find_way(
+    session: &Session,
+    import: &Journal,
+    dir: &ImportDir,
+    databases: &Databases,
+    orphans: &Orphans,
+) -> Result<Way> {
+    let is_ours = |line: &&Line| !line.there || orphans.has_line(import, line);
+    let lines = session.lines.iter().filter(is_ours);
+    let lines = lines.map(|line| Line { applied: None, there: false, ..line.clone() }).collect();
     let label = session.label.clone();
     let back = Session { label, about: Value::Null, steps: Vec::new(), lines, failed: None };
     let mut way = Way { session: back, changed: Vec::new(), unkept: None };
     for step in &session.steps {
+        let step = &adopt(step, orphans);
         let now = match &step.change {
             Change::Rows(_) if !step.path.is_file() => None,
             Change::Rows(rows) => rows::now(databases, &step.path, &rows.scope, &mut io::sink())?,
@@ -214,6 +301,16 @@ fn find_way(session: &Session, dir: &ImportDir, databases: &Databases) -> Result
         });
     }
     Ok(way)
+}
+
+/// The step with the shared rows that its undo has to take along.
+fn adopt(step: &Step, orphans: &Orphans) -> Step {
+    let mut step = step.clone();
+    if let Change::Rows(rows) = &mut step.change {
+        let there = std::mem::take(&mut rows.there);
+        rows.shared.extend(there.into_iter().filter(|row| orphans.has_row(&step.path, row)));
+    }
+    step
 }
 
 /// Refuses unless every session can be taken back with nothing lost.

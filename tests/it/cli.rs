@@ -137,6 +137,74 @@ fn refused_archives_change_nothing() {
     assert_eq!(tree::read(setup.to.dir()), before);
 }
 
+/// Of a large file `inspect` looks at what tells it what is there, and says so; `verify` and `import`
+/// look at all.
+#[test]
+fn a_large_archive_is_inspected_without_being_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let home = Home::at(dir.path().join("home"));
+    let project = home.dir().join(".claude/projects/-home-dev-p");
+    fs::create_dir_all(&project).unwrap();
+    let id = "5f7a8f0e-3a51-4b0e-9d52-6a1c2b3d4e5f";
+    let transcript = project.join(format!("{id}.jsonl"));
+    // What shrinks as much as this is stored as it is, which is quick.
+    let texts = ["first", &"-".repeat(66 << 20), "last"];
+    let lines = texts.map(|text| {
+        format!(
+            r#"{{"type":"user","sessionId":"{id}","cwd":"/home/dev/p","message":{{"role":"user","content":"{text}"}}}}"#
+        ) + "\n"
+    });
+    fs::write(&transcript, lines.concat()).unwrap();
+    let archive = dir.path().join("large.tar.gz");
+    let file = archive.to_str().unwrap();
+    let holdall = |args: &[&str]| {
+        Outcome::of(home.command(Path::new(env!("CARGO_BIN_EXE_holdall")), home.dir()).args(args))
+    };
+    holdall(&["export", id, "-o", file]).must_end_with(0);
+    let size = fs::metadata(&archive).unwrap().len();
+    assert!(size > 64 << 20, "{size}");
+    fs::remove_file(&transcript).unwrap();
+
+    let inspected = |verified: bool, from: &[&str]| {
+        let found = holdall(from).must_end_with(0).ended.stdout;
+        let found: Value = serde_json::from_str(&found).unwrap();
+        assert_eq!(found["verified"], verified);
+        assert_eq!(found["sessions"][0]["id"], id);
+    };
+    inspected(false, &["--json", "inspect", file]);
+    let told = holdall(&["inspect", file]).must_end_with(0).ended.stdout;
+    assert!(told.starts_with("not verified: 1 session in 1 file"), "{told}");
+    assert!(told.contains(&format!("`holdall verify {file}` reads all of it")), "{told}");
+    let piped = format!("cat {file} | {} --json inspect -", env!("CARGO_BIN_EXE_holdall"));
+    let piped = Outcome::of(home.command(Path::new("sh"), home.dir()).args(["-c", &piped]));
+    let piped: Value = serde_json::from_str(&piped.must_end_with(0).ended.stdout).unwrap();
+    assert_eq!(piped["verified"], true);
+
+    // Damage in the middle of the session is for those to find who read it.
+    let flip = |at: u64| {
+        use std::os::unix::fs::FileExt;
+        let file = fs::File::options().read(true).write(true).open(&archive).unwrap();
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 4], at).unwrap();
+    };
+    flip(size / 2);
+    inspected(false, &["--json", "inspect", file]);
+    let before = tree::read(home.dir());
+    holdall(&["verify", file]).must_end_with(4);
+    holdall(&["import", file, "--yes"]).must_end_with(4).must_say(&["s/0001/0001-transcript.jsonl"]);
+    assert_eq!(tree::read(home.dir()), before);
+    flip(size / 2);
+    // Damage in the structure is not: in the first member, in the last one, in the length.
+    for at in [100, size - 100] {
+        flip(at);
+        holdall(&["inspect", file]).must_end_with(4);
+        flip(at);
+    }
+    fs::File::options().write(true).open(&archive).unwrap().set_len(size - 1).unwrap();
+    holdall(&["inspect", file]).must_end_with(4).must_say(&["cut off"]);
+}
+
 #[test]
 fn other_programs_archives_are_read_too() {
     let setup = Setup::new();

@@ -95,6 +95,51 @@ fn threads_share_an_archive() {
     });
 }
 
+/// From front to end the next block is uncompressed while one is in use, however many read at once,
+/// and damage is met where it is.
+#[test]
+fn long_files_are_read_ahead() {
+    let file = |seed| lines(seed, 6_500_000);
+    let session = |id: &str, seed| {
+        Memory::new("codex", id).with(Role::Transcript, "a.jsonl", file(seed)).with(
+            Role::Subagent,
+            "b.jsonl",
+            file(9),
+        )
+    };
+    let sessions = [session("one", 1), session("two", 2)];
+    let mut bytes = export(&sessions);
+    let archive = open(&bytes).unwrap();
+    rayon::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|_| assert_holds(&archive, &sessions));
+        }
+    });
+    // Half-way, back, and on to the end.
+    let session = archive.session(1).unwrap();
+    let mut reader = session.open(0).unwrap();
+    let mut read = vec![0; 4_000_000];
+    reader.read_exact(&mut read).unwrap();
+    reader.seek(SeekFrom::Start(2_500_000)).unwrap();
+    read.truncate(2_500_000);
+    reader.read_to_end(&mut read).unwrap();
+    assert!(read == sessions[1].contents[0]);
+
+    // About the middle of the first file's members.
+    let at = bytes.len() / 8;
+    bytes[at] ^= 4;
+    let archive = open(&bytes).unwrap();
+    for _ in 0..2 {
+        let session = archive.session(0).unwrap();
+        let error = session.open(0).unwrap().read_to_end(&mut Vec::new()).unwrap_err();
+        assert!(
+            error.to_string().starts_with("s/0001/0001-transcript.jsonl: the gzip member is damaged"),
+            "{error}"
+        );
+        session.open(1).unwrap().read_to_end(&mut Vec::new()).unwrap();
+    }
+}
+
 #[test]
 fn some_sessions_are_verified_alone() {
     let archive = open(&export(&samples())).unwrap();

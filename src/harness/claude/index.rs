@@ -7,14 +7,17 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::io::Read;
+use std::io::{Read, Seek};
+use std::ops::Range;
 use std::path::Path;
 
+use serde::de::IgnoredAny;
 use uuid::Uuid;
 
 use super::loose::Text;
 use super::native::{Compaction, Envelope, STATE};
 use crate::error::{IoContext, Result};
+use crate::harness::common::abridged::Abridged;
 use crate::harness::common::jsonl::Lines;
 use crate::harness::common::repair::repair;
 use crate::model::{Notes, ids, time};
@@ -163,6 +166,8 @@ pub struct Index {
     pub last: Option<u32>,
     /// The row with the latest time.
     pub newest: Option<u32>,
+    /// Of rows too long to be held: where in the file the part is that counts.
+    pub long: HashMap<u32, Range<u64>>,
     /// What could not be read.
     pub notes: Notes,
     /// Of boundaries: the last row before them.
@@ -182,13 +187,14 @@ impl Index {
     ///
     /// # Errors
     /// When the input cannot be read; `name` is the file for the error message.
-    pub fn read(input: impl Read, name: &str, agent: bool) -> Result<Self> {
+    pub fn read(input: impl Read + Seek, name: &str, agent: bool) -> Result<Self> {
         let mut index = Self::default();
         let mut lines = Lines::new(input, 0);
-        let mut too_long = 0;
         while let Some(line) = lines.next_line().at("read", Path::new(name))? {
-            if line.too_long() {
-                too_long += 1;
+            if line.cut {
+                let (offset, length) = (line.offset, line.length);
+                let record = lines.abridged().at("read", Path::new(name))?;
+                index.take_long(&record, offset, length, agent);
                 continue;
             }
             // A line end has at most two bytes; more is a byte order mark in front.
@@ -200,7 +206,6 @@ impl Index {
             }
             index.take(&line.bytes[zeros..], line.offset + mark + zeros as u64, agent);
         }
-        index.notes.add_many("record.too-long", too_long, "a record is longer than 96 MiB and was skipped");
         index.finish();
         Ok(index)
     }
@@ -223,7 +228,7 @@ impl Index {
     fn take(&mut self, line: &[u8], offset: u64, agent: bool) {
         let base = line.as_ptr() as usize;
         if let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(line) {
-            self.record(&envelope, base, line.len(), offset, agent, false);
+            self.record(&envelope, base, line.len() as u64, offset, agent, false);
             return;
         }
         let repaired = repair(line);
@@ -232,39 +237,68 @@ impl Index {
             return;
         };
         let base = repaired.as_deref().map_or(0, |line| line.as_ptr() as usize);
-        self.record(&envelope, base, line.len(), offset, agent, true);
+        self.record(&envelope, base, line.len() as u64, offset, agent, true);
+    }
+
+    /// Takes a row of which only the short values were read.
+    fn take_long(&mut self, record: &Abridged, offset: u64, length: u64, agent: bool) {
+        let front = record.json().strip_prefix(b"\xef\xbb\xbf").map_or(0, |_| 3);
+        let json = &record.json()[front..];
+        let zeros = json.iter().take_while(|byte| **byte == 0).count();
+        let json = &json[zeros..];
+        let Ok(envelope) = serde_json::from_slice::<Envelope<'_>>(json) else {
+            self.broken += 1;
+            return;
+        };
+        let Some(place) = self.record(&envelope, json.as_ptr() as usize, length, offset, agent, false) else {
+            return;
+        };
+        let row = &self.rows[place as usize];
+        let mut part = offset..offset + length;
+        if row.message != NONE {
+            let start = brace(json, row.message);
+            let mut values = serde_json::Deserializer::from_slice(&json[start..]).into_iter::<IgnoredAny>();
+            if let Some(Ok(_)) = values.next() {
+                let (start, end) = (front + zeros + start, front + zeros + start + values.byte_offset());
+                part = record.place(start)..record.place(end - 1) + 1;
+            }
+        }
+        self.long.insert(place, part);
     }
 
     fn record(
         &mut self,
         envelope: &Envelope<'_>,
         base: usize,
-        length: usize,
+        length: u64,
         offset: u64,
         agent: bool,
         repaired: bool,
-    ) {
+    ) -> Option<u32> {
         let kind = match envelope.kind.get() {
             Some("user") => Kind::User,
             Some("assistant") => Kind::Assistant,
             Some("system") => Kind::System,
             Some("attachment") => Kind::Attachment,
             Some("progress") => Kind::Progress,
-            Some("last-prompt") => return self.checkpoint(envelope),
-            Some(other) if STATE.contains(&other) => return,
+            Some("last-prompt") => {
+                self.checkpoint(envelope);
+                return None;
+            }
+            Some(other) if STATE.contains(&other) => return None,
             _ => {
                 self.unknown += 1;
-                return;
+                return None;
             }
         };
         if envelope.sidechain.0 && !agent {
             self.sidechain += 1;
-            return;
+            return None;
         }
         // The program takes no row without an id.
         let Some(id) = id_of(&envelope.uuid) else {
             self.broken += 1;
-            return;
+            return None;
         };
         let mut marks = Marks::default();
         let boundary = kind == Kind::System && envelope.subtype.is("compact_boundary");
@@ -295,7 +329,7 @@ impl Index {
         let place = self.insert(id, row);
         self.hang(place, &envelope.parent);
         if kind == Kind::Progress || marks.has(Marks::SNAPSHOT) {
-            return;
+            return Some(place);
         }
         self.last = Some(place);
         let newest = self.newest.map_or(i64::MIN, |newest| self.rows[newest as usize].time);
@@ -309,6 +343,7 @@ impl Index {
             self.boundaries.push(Boundary { row: place, kept: kept(&envelope.compaction) });
             self.before.extend(id_of(&envelope.logical_parent).map(|before| (place, before)));
         }
+        Some(place)
     }
 
     fn insert(&mut self, id: RowId, row: Row) -> u32 {
@@ -318,6 +353,7 @@ impl Index {
                 self.doubled += 1;
                 let place = *entry.get();
                 self.rows[place as usize] = row;
+                self.long.remove(&place);
                 place
             }
             Entry::Vacant(entry) => {
@@ -406,6 +442,12 @@ fn message_start(envelope: &Envelope<'_>, base: usize) -> u32 {
     // The key stands behind its quote; the reader looks for the brace before that.
     let offset = envelope.message.first_key.and_then(|key| key.checked_sub(base + 1));
     offset.and_then(|offset| u32::try_from(offset).ok()).unwrap_or(NONE)
+}
+
+/// Where the message of a row begins whose first key has its quote at `key`.
+pub fn brace(line: &[u8], key: u32) -> usize {
+    let key = (key as usize).min(line.len());
+    line[..key].trim_ascii_end().len().saturating_sub(1)
 }
 
 fn kept(compaction: &Compaction<'_>) -> Option<Kept> {

@@ -1,14 +1,17 @@
 //! Records → events, in the order in which the model saw them.
 
+use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
 
-use super::index::{Index, Kind, Marks, NONE, Row};
+use super::index::{self, Index, Kind, Marks, NONE, Row};
 use super::loose::parse_prefix;
 use super::native::{AttachmentRow, Message};
 use super::speak::{At, Speaker};
 use super::tree::{self, Branch};
 use super::window::Window;
 use crate::error::{IoContext, Result};
+use crate::harness::common::jsonl::{MAX_LINE, too_long};
 use crate::harness::common::repair::repair;
 use crate::model::{Notes, Origin, Payload, ReadSeek, Role, Sink, View, time};
 
@@ -30,6 +33,7 @@ pub fn read(payload: &dyn Payload, file: usize, view: View, sink: &mut dyn Sink)
         name,
         speaker: Speaker::new(sink),
         notes: std::mem::take(&mut index.notes),
+        long: std::mem::take(&mut index.long),
     };
     let said_elsewhere = |id: &str| index.find(id).is_some_and(|place| in_branch[place as usize]);
     if view == View::Full {
@@ -58,10 +62,15 @@ struct Reader<'p, 's> {
     name: &'p str,
     speaker: Speaker<'s>,
     notes: Notes,
+    /// Of rows too long to be held: the part that counts.
+    long: HashMap<u32, Range<u64>>,
 }
 
 impl Reader<'_, '_> {
     fn row(&mut self, place: u32, row: &Row, in_model: bool, elsewhere: &dyn Fn(&str) -> bool) -> Result<()> {
+        if row.message == NONE && row.talks() && self.long.contains_key(&place) {
+            self.notes.add("record.too-long", too_long(row.offset, u64::from(row.length)));
+        }
         let wanted = match row.kind {
             Kind::User | Kind::Assistant => row.message != NONE && !row.marks.has(Marks::API_ERROR),
             Kind::Attachment => row.marks.has(Marks::WANTED),
@@ -75,10 +84,19 @@ impl Reader<'_, '_> {
             origin: Origin { offset: row.offset, length: u64::from(row.length) },
             in_model,
         };
-        let line = self.window.get(row.offset, row.length as usize).at("read", Path::new(self.name))?;
+        let (offset, length) = match self.long.get(&place) {
+            Some(part) => (part.start, part.end - part.start),
+            None => (row.offset, u64::from(row.length)),
+        };
+        if length > MAX_LINE as u64 {
+            self.notes.add("record.too-long", too_long(row.offset, length));
+            return Ok(());
+        }
+        let line = self.window.get(offset, length as usize).at("read", Path::new(self.name))?;
         let repaired = row.marks.has(Marks::REPAIRED).then(|| repair(line)).flatten();
         let line = repaired.as_deref().unwrap_or(line);
-        let value = if row.kind == Kind::Attachment { line } else { message(line, row.message) };
+        let is_whole_row = row.kind != Kind::Attachment && !self.long.contains_key(&place);
+        let value = if is_whole_row { &line[index::brace(line, row.message)..] } else { line };
         // Escapes of half a character only show when a text is read.
         let mended;
         let speaker = &mut self.speaker;
@@ -132,11 +150,4 @@ fn speak(
 /// The number of the model response that a row belongs to; a row without one is its own.
 fn step(place: u32, row: &Row) -> u64 {
     if row.response == NONE { (1 << 32) + u64::from(place) } else { u64::from(row.response) }
-}
-
-/// The message of a row, from its brace on. `key` is the place of the quote before its first key.
-fn message(line: &[u8], key: u32) -> &[u8] {
-    let key = (key as usize).min(line.len());
-    let brace = line[..key].trim_ascii_end().len().saturating_sub(1);
-    &line[brace..]
 }

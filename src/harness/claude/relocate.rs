@@ -7,7 +7,7 @@
 //! outputs and the recorded prompts stay as they were, since the model's signatures may cover them.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use memchr::memmem::Finder;
@@ -18,7 +18,7 @@ use super::loose::{Key, Raw, Text, otherwise, record};
 use super::place;
 use crate::error::{IoContext, Result};
 use crate::harness::Target;
-use crate::harness::common::jsonl::MAX_LINE;
+use crate::harness::common::copy::{self, Changes};
 use crate::harness::common::splice::Splices;
 use crate::model::{FileMeta, ReadSeek, Role};
 use crate::place::PathMap;
@@ -123,50 +123,8 @@ pub fn relocate(
     }
     let mut mover = Mover::new(target)?;
     let mut out = io::BufWriter::with_capacity(CHUNK, out);
-    lines(&mut input, &mut |line| mover.line(line, &mut out)).at("copy", path)?;
+    copy::lines(input, &mut out, &mut mover).at("copy", path)?;
     out.flush().at("copy", path)
-}
-
-/// Delivers every line with its end, and pieces of a line that is longer than [`MAX_LINE`].
-fn lines(input: &mut dyn Read, deliver: &mut dyn FnMut(Piece<'_>) -> io::Result<()>) -> io::Result<()> {
-    let mut buffer = vec![0; CHUNK];
-    let (mut start, mut end, mut scanned, mut long) = (0, 0, 0, false);
-    loop {
-        while let Some(at) = memchr::memchr(b'\n', &buffer[scanned..end]) {
-            let next = scanned + at + 1;
-            deliver(if long {
-                Piece::Part(&buffer[start..next])
-            } else {
-                Piece::Line(&buffer[start..next])
-            })?;
-            long = false;
-            (start, scanned) = (next, next);
-        }
-        if end - start > MAX_LINE || long {
-            deliver(Piece::Part(&buffer[start..end]))?;
-            (start, long) = (end, true);
-        }
-        buffer.copy_within(start..end, 0);
-        (start, end) = (0, end - start);
-        scanned = end;
-        if end == buffer.len() {
-            buffer.resize(buffer.len() * 2, 0);
-        }
-        match input.read(&mut buffer[end..]) {
-            Ok(0) if end == 0 => return Ok(()),
-            Ok(0) => {
-                return deliver(if long { Piece::Part(&buffer[..end]) } else { Piece::Line(&buffer[..end]) });
-            }
-            Ok(n) => end += n,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-enum Piece<'b> {
-    Line(&'b [u8]),
-    Part(&'b [u8]),
 }
 
 /// Rewrites lines.
@@ -178,7 +136,6 @@ struct Mover<'t> {
     project: String,
     new_id: Option<&'t str>,
     output: Finder<'static>,
-    splices: Splices,
     /// The last directory that was mapped, as JSON, and what it became: nearly all rows have the
     /// same one.
     last: Option<(String, Option<String>)>,
@@ -200,48 +157,11 @@ impl<'t> Mover<'t> {
             project: project_name(target.cwd)?,
             new_id: (target.id != target.source.id).then_some(target.id),
             output: Finder::new(b"\"persistedOutputPath\""),
-            splices: Splices::default(),
             last: None,
         })
     }
 
-    fn line(&mut self, piece: Piece<'_>, out: &mut impl Write) -> io::Result<()> {
-        let line = match piece {
-            Piece::Part(bytes) => return out.write_all(bytes),
-            Piece::Line(line) => line,
-        };
-        self.splices.clear();
-        let record = record_of(line);
-        // A line that cannot be parsed goes on as it is: the program skips it too.
-        if let Ok(place) = serde_json::from_slice::<Place<'_>>(record) {
-            self.directory(record, place.cwd);
-            self.directory(record, place.relocated);
-            self.directory(record, place.backup.dir);
-            for backup in &place.snapshot.backups.0 {
-                self.directory(record, backup.dir);
-            }
-            self.session(record, place.session);
-            self.session(record, place.session_again);
-        }
-        if self.output.find(record).is_some()
-            && let Ok(ResultRow { result, .. }) = serde_json::from_slice(record)
-            && let Some(path) = result.path.0
-        {
-            let (target, project) = (self.target, &self.project);
-            self.splices.map_string(record, path, |old| {
-                place::moved_tool_result(target, project, old).filter(|new| new != old)
-            });
-        }
-        if self.splices.is_empty() {
-            return out.write_all(line);
-        }
-        let front = record.as_ptr() as usize - line.as_ptr() as usize;
-        out.write_all(&line[..front])?;
-        self.splices.write(record, out)?;
-        out.write_all(&line[front + record.len()..])
-    }
-
-    fn directory(&mut self, record: &[u8], value: Raw<'_>) {
+    fn directory(&mut self, line: &[u8], value: Raw<'_>, splices: &mut Splices) {
         let Some(value) = value.0 else { return };
         if self.last.as_ref().is_none_or(|(old, _)| old != value.get()) {
             let old = serde_json::from_str::<Text<'_>>(value.get()).unwrap_or_default();
@@ -253,14 +173,39 @@ impl<'t> Mover<'t> {
             self.last = Some((value.get().to_owned(), new));
         }
         if let Some((_, Some(new))) = &self.last {
-            self.splices.replace(record, value, new.clone());
+            splices.replace(line, value, new.clone());
         }
     }
 
-    fn session(&mut self, record: &[u8], value: Raw<'_>) {
+    fn session(&self, line: &[u8], value: Raw<'_>, splices: &mut Splices) {
         let (Some(new), Some(value)) = (self.new_id, value.0) else { return };
         let old = &self.target.source.id;
-        self.splices.map_string(record, value, |id| (id == old).then(|| new.to_owned()));
+        splices.map_string(line, value, |id| (id == old).then(|| new.to_owned()));
+    }
+}
+
+impl Changes for Mover<'_> {
+    fn change(&mut self, line: &[u8], splices: &mut Splices) {
+        let record = record_of(line);
+        // A line that cannot be parsed goes on as it is: the program skips it too.
+        if let Ok(place) = serde_json::from_slice::<Place<'_>>(record) {
+            self.directory(line, place.cwd, splices);
+            self.directory(line, place.relocated, splices);
+            self.directory(line, place.backup.dir, splices);
+            for backup in &place.snapshot.backups.0 {
+                self.directory(line, backup.dir, splices);
+            }
+            self.session(line, place.session, splices);
+            self.session(line, place.session_again, splices);
+        }
+        if self.output.find(record).is_some()
+            && let Ok(ResultRow { result, .. }) = serde_json::from_slice(record)
+            && let Some(path) = result.path.0
+        {
+            splices.map_string(line, path, |old| {
+                place::moved_tool_result(self.target, &self.project, old).filter(|new| new != old)
+            });
+        }
     }
 }
 

@@ -138,7 +138,8 @@ pub fn spawns(input: impl Read, path: &Path) -> Result<HashMap<String, String>> 
     let mut spawns = HashMap::new();
     let mut lines = Lines::new(input, 0);
     while let Some(line) = lines.next_line().at("read", path)? {
-        let Some(kind) = record::kind(line.bytes) else { continue };
+        // What starts a sub-agent is short.
+        let Some(kind) = record::kind(line.bytes).filter(|_| !line.cut) else { continue };
         let mut fixed = Vec::new();
         match (&*kind.payload, &*kind.item) {
             ("item_completed", "SubAgentActivity" | "CollabAgentToolCall") => {

@@ -45,7 +45,19 @@ pub fn read(payload: &dyn Payload, file: usize, view: View, sink: &mut dyn Sink)
     }
     let mut lines = Lines::new(input, start);
     while let Some(line) = lines.next_line().at("read", path)? {
-        reader.line(line)?;
+        let wanted = if line.cut { reader.wants(line.bytes) } else { Wanted::Whole };
+        match wanted {
+            Wanted::Whole if line.cut && line.length <= jsonl::MAX_LINE as u64 => {
+                reader.line(lines.whole().at("read", path)?)?;
+            }
+            Wanted::Whole => reader.line(line)?,
+            Wanted::Facts => {
+                let line = jsonl::Line { bytes: &[], cut: false, ..line };
+                let record = lines.abridged().at("read", path)?;
+                reader.line(jsonl::Line { bytes: record.json(), ..line })?;
+            }
+            Wanted::Nothing => {}
+        }
     }
     Ok(reader.notes)
 }
@@ -79,6 +91,16 @@ pub(super) struct Reader<'s> {
     told_summary: Option<u64>,
     time: Option<Time>,
     origin: Origin,
+}
+
+/// What is wanted of a long record.
+enum Wanted {
+    /// All of it.
+    Whole,
+    /// Its short values.
+    Facts,
+    /// Nothing.
+    Nothing,
 }
 
 /// Why a record was not read.
@@ -129,9 +151,22 @@ impl<'s> Reader<'s> {
         }
     }
 
+    /// What is wanted of a long record that begins like this. Of most it is nothing: the screen gets
+    /// an output as well, and the state of the world can be large.
+    fn wants(&self, beginning: &[u8]) -> Wanted {
+        let Some(kind) = record::quick(beginning) else { return Wanted::Whole };
+        match (&*kind.record, &*kind.payload) {
+            ("response_item", kind) if kind == "message" || !self.muted => Wanted::Whole,
+            ("compacted", _) => Wanted::Whole,
+            ("event_msg" | "turn_context", _) => Wanted::Facts,
+            ("response_item" | "session_meta" | "world_state", _) => Wanted::Nothing,
+            _ => Wanted::Facts,
+        }
+    }
+
     fn line(&mut self, line: jsonl::Line<'_>) -> Result<()> {
-        if line.too_long() {
-            self.notes.add("record.too-long", "a record is too long to be read");
+        if line.cut {
+            self.notes.add("record.too-long", line.too_long());
             return Ok(());
         }
         if line.bytes.iter().all(u8::is_ascii_whitespace) {

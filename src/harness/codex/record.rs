@@ -40,7 +40,8 @@ pub fn kind(line: &[u8]) -> Option<Kind<'_>> {
     quick(line).or_else(|| slow(line))
 }
 
-fn quick(line: &[u8]) -> Option<Kind<'_>> {
+/// The kind of a record that begins as Codex writes it. `line` may be cut.
+pub fn quick(line: &[u8]) -> Option<Kind<'_>> {
     let mut cursor = Cursor { bytes: line, at: 0 };
     let mut kind = Kind::default();
     cursor.expect(b'{')?;

@@ -8,98 +8,33 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::{self, Read, Write};
+use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::config::Providers;
-use super::{locate, place, record};
+use super::record::{self, Kind};
+use super::{locate, place};
 use crate::error::{IoContext, Result};
 use crate::harness::Target;
-use crate::harness::common::jsonl::MAX_LINE;
+use crate::harness::common::copy::{self, Changes};
 use crate::harness::common::splice::Splices;
 use crate::model::FileMeta;
 use crate::place::PathMap;
-
-const CHUNK: usize = 256 << 10;
-/// So much of a line tells its kind. A longer one of no interest is passed on in pieces.
-const PREFIX: usize = 4 << 10;
 
 /// Writes the rollout for its new place. Every byte stays but for the fields that have to change.
 ///
 /// # Errors
 /// When reading or writing fails.
-pub fn relocate(target: &Target<'_>, file: &FileMeta, input: impl Read, out: &mut dyn Write) -> Result<()> {
-    let mut copy = Copy { mover: Mover::new(target, file), out, splices: Splices::default(), first: true };
-    copy.all(input).at("copy", Path::new(&file.path))
-}
-
-struct Copy<'o, 't> {
-    mover: Mover<'t>,
-    out: &'o mut dyn Write,
-    splices: Splices,
-    first: bool,
-}
-
-impl Copy<'_, '_> {
-    fn all(&mut self, mut input: impl Read) -> io::Result<()> {
-        let mut buffer = vec![0; CHUNK];
-        // What is before `written` has been written, what is before `start` has been looked at.
-        let (mut written, mut start, mut end) = (0, 0, 0);
-        let mut passing = false;
-        loop {
-            let mut scanned = start;
-            while let Some(at) = memchr::memchr(b'\n', &buffer[scanned..end]) {
-                scanned += at + 1;
-                if !std::mem::take(&mut passing) {
-                    self.line(&buffer, start..scanned, &mut written)?;
-                }
-                start = scanned;
-            }
-            let rest = &buffer[start..end];
-            if rest.len() > MAX_LINE || (rest.len() > PREFIX && !self.mover.wants(rest)) {
-                passing = true;
-            }
-            if passing {
-                start = end;
-            }
-            self.out.write_all(&buffer[written..start])?;
-            buffer.copy_within(start..end, 0);
-            (end, start, written) = (end - start, 0, 0);
-            if end == buffer.len() {
-                buffer.resize(buffer.len() * 2, 0);
-            }
-            match input.read(&mut buffer[end..]) {
-                Ok(0) => break,
-                Ok(count) => end += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        if end > 0 {
-            self.line(&buffer, 0..end, &mut written)?;
-        }
-        self.out.write_all(&buffer[written..end])
-    }
-
-    /// Writes a line that changes; the others wait in the buffer, to be written together.
-    fn line(&mut self, buffer: &[u8], place: std::ops::Range<usize>, written: &mut usize) -> io::Result<()> {
-        let mut line = &buffer[place.clone()];
-        if std::mem::take(&mut self.first) {
-            line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
-        }
-        let before = place.end - line.len();
-        self.splices.clear();
-        self.mover.change(line, &mut self.splices);
-        if !self.splices.is_empty() {
-            self.out.write_all(&buffer[*written..before])?;
-            self.splices.write(line, self.out)?;
-            *written = place.end;
-        }
-        Ok(())
-    }
+pub fn relocate(
+    target: &Target<'_>,
+    file: &FileMeta,
+    input: impl Read + Seek,
+    out: &mut dyn Write,
+) -> Result<()> {
+    copy::lines(input, out, &mut Mover::new(target, file)).at("copy", Path::new(&file.path))
 }
 
 /// Knows what a record says here.
@@ -111,6 +46,8 @@ struct Mover<'t> {
     /// The id of the thread in this file, before and here.
     old_id: &'t str,
     new_id: String,
+    /// The first line is still to come.
+    is_first: bool,
 }
 
 #[derive(Deserialize)]
@@ -151,7 +88,7 @@ struct Fields<'a> {
 
 impl<'t> Mover<'t> {
     fn new(target: &'t Target<'t>, file: &'t FileMeta) -> Self {
-        let cwd = target.cwd.to_string_lossy().into_owned();
+        let cwd = place::cwd(target);
         let mut paths = target.paths.clone();
         if let Some(old) = &target.source.cwd {
             // A relative directory maps nothing below it; the directory itself is compared as a whole.
@@ -162,16 +99,15 @@ impl<'t> Mover<'t> {
             None => (target.source.id.as_str(), target.id.to_owned()),
         };
         let providers = Providers::of(&locate::home(target.env));
-        Self { target, paths, providers, cwd, old_id, new_id }
+        Self { target, paths, providers, cwd, old_id, new_id, is_first: true }
     }
 
     fn is_copy(&self) -> bool {
         self.old_id != self.new_id
     }
 
-    /// Whether a record may change, from its beginning.
-    fn wants(&self, line: &[u8]) -> bool {
-        let Some(kind) = record::kind(line) else { return false };
+    /// Whether a record of this kind may change.
+    fn wants(&self, kind: &Kind<'_>) -> bool {
         match (&*kind.record, &*kind.payload) {
             ("session_meta" | "turn_context", _) | ("event_msg", "thread_settings_applied") => true,
             ("event_msg" | "token_usage_record", _) => self.is_copy(),
@@ -179,11 +115,9 @@ impl<'t> Mover<'t> {
         }
     }
 
-    fn change<'a>(&self, line: &'a [u8], splices: &mut Splices) {
-        if !self.wants(line) {
-            return;
-        }
-        let Ok(Record { payload: fields }) = serde_json::from_slice::<Record<'a>>(line) else { return };
+    /// Changes the record that stands in a line.
+    fn record<'a>(&self, line: &'a [u8], record: &'a [u8], splices: &mut Splices) {
+        let Ok(Record { payload: fields }) = serde_json::from_slice::<Record<'a>>(record) else { return };
         // A fork by an old version has the first record of its parent in it: not this thread's.
         if fields.id.is_some_and(|id| text(id).is_some_and(|id| id != self.old_id)) {
             return;
@@ -244,6 +178,23 @@ impl<'t> Mover<'t> {
                     locate::is_uuid(id).then(|| place::moved_child(self.target, id))
                 }
             });
+        }
+    }
+}
+
+impl Changes for Mover<'_> {
+    fn may_change(&self, beginning: &[u8]) -> bool {
+        // What does not begin as the program's records do is looked at more closely.
+        record::quick(beginning).is_none_or(|kind| self.wants(&kind))
+    }
+
+    fn change(&mut self, line: &[u8], splices: &mut Splices) {
+        let mut record = line;
+        if std::mem::take(&mut self.is_first) {
+            record = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+        }
+        if record::kind(record).is_some_and(|kind| self.wants(&kind)) {
+            self.record(line, record, splices);
         }
     }
 }

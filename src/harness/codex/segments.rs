@@ -89,10 +89,10 @@ impl Chain {
 
     fn copy(&self, at: usize, out: &mut impl Write, ordinal: &mut u64, take: Take) -> Result<()> {
         let piece = &self.0[at];
-        let mut lines = Lines::new(open(&piece.path)?, 0);
+        let mut lines = Lines::new(plain(&piece.path)?, 0);
         let mut met = false;
         while let Some(line) = lines.next_line().at("read", &piece.path)? {
-            if !line.complete && !record::is_whole(line.bytes) {
+            if !line.complete && !line.cut && !record::is_whole(line.bytes) {
                 break;
             }
             let kind = record::kind(line.bytes);
@@ -106,7 +106,16 @@ impl Chain {
             {
                 break;
             }
-            write(line.bytes, ordinal, is_meta, out).at("write to", Path::new("the temporary directory"))?;
+            if line.cut {
+                let complete = line.complete;
+                if !complete && !record::is_whole(lines.abridged().at("read", &piece.path)?.json()) {
+                    break;
+                }
+                long(&mut lines, ordinal, is_meta, out)
+            } else {
+                write(line.bytes, ordinal, is_meta, out)
+            }
+            .at("write to", Path::new("the temporary directory"))?;
             if take == Take::Meta {
                 break;
             }
@@ -141,6 +150,17 @@ fn find<'s>(store: &'s [locate::Rollout], id: &str) -> Option<&'s Path> {
 pub fn open(path: &Path) -> Result<Box<dyn Read>> {
     let file = File::open(path).at("open", path)?;
     if locate::is_packed(path) { packed::unpack(file).at("unpack", path) } else { Ok(Box::new(file)) }
+}
+
+/// The content of a rollout as a file.
+fn plain(path: &Path) -> Result<File> {
+    if !locate::is_packed(path) {
+        return File::open(path).at("open", path);
+    }
+    let mut copy = tempfile::tempfile().at("write to", Path::new("the temporary directory"))?;
+    io::copy(&mut open(path)?, &mut copy).at("unpack", path)?;
+    copy.rewind().at("read", Path::new("the temporary directory"))?;
+    Ok(copy)
 }
 
 #[derive(Deserialize)]
@@ -185,6 +205,23 @@ fn write(line: &[u8], ordinal: &mut u64, is_meta: bool, out: &mut impl Write) ->
         }
     }
     splices.write(line, out)?;
+    out.write_all(b"\n")
+}
+
+/// As [`write`], for the long record that `lines` delivered the beginning of.
+fn long(lines: &mut Lines<File>, ordinal: &mut u64, is_meta: bool, out: &mut impl Write) -> io::Result<()> {
+    if is_meta {
+        return write(lines.whole()?.bytes, ordinal, is_meta, out);
+    }
+    let beginning = lines.beginning();
+    let mut copied = 0;
+    if let Some(place) = record::kind(beginning.bytes).and_then(|kind| kind.ordinal) {
+        out.write_all(&beginning.bytes[..place.start])?;
+        write!(out, "{ordinal}")?;
+        copied = place.end as u64;
+        *ordinal += 1;
+    }
+    lines.copy(copied, out)?;
     out.write_all(b"\n")
 }
 

@@ -58,8 +58,9 @@ pub fn survey(payload: &dyn Payload, file: usize) -> Result<Survey> {
     let mut rollbacks: Vec<(u64, usize)> = Vec::new();
     let mut model = None;
     let mut lines = Lines::new(payload.open(file)?, 0);
-    while let Some(line) = lines.next_line().at("read", path)? {
-        let Some(kind) = record::kind(line.bytes) else { continue };
+    while let Some(line) = lines.next_wanted(tells).at("read", path)? {
+        // What is too long to be held is named by the second pass.
+        let Some(kind) = record::kind(line.bytes).filter(|_| !line.cut) else { continue };
         let mut fixed = Vec::new();
         match (&*kind.record, &*kind.payload, &*kind.item) {
             ("event_msg", "user_message", _) | ("event_msg", "item_completed", "UserMessage") => {
@@ -98,6 +99,18 @@ pub fn survey(payload: &dyn Payload, file: usize) -> Result<Survey> {
     Ok(survey)
 }
 
+/// Whether a long record, which begins like this, has to be known.
+fn tells(beginning: &[u8]) -> bool {
+    record::quick(beginning).is_none_or(|kind| {
+        matches!(
+            (&*kind.record, &*kind.payload, &*kind.item),
+            ("event_msg", "user_message" | "thread_rolled_back", _)
+                | ("event_msg", "item_completed", "UserMessage")
+                | ("turn_context" | "compacted", ..)
+        )
+    })
+}
+
 /// The summary of a compaction, without the sentence that Codex puts in front of it for its model.
 /// `None` when only the provider can read what replaced the history.
 pub fn readable<'c>(compacted: &'c Compacted<'_>) -> Option<&'c str> {
@@ -120,7 +133,11 @@ fn undone(
     let mut undone = Vec::new();
     let mut rollbacks = rollbacks.iter().peekable();
     let mut lines = Lines::new(input, 0);
-    while let Some(line) = lines.next_line()? {
+    let is_message = |beginning: &[u8]| {
+        record::quick(beginning)
+            .is_none_or(|kind| kind.record == "response_item" && kind.payload == "message")
+    };
+    while let Some(line) = lines.next_wanted(is_message)? {
         if let Some((offset, count)) = rollbacks.next_if(|(offset, _)| *offset <= line.offset) {
             let left = turns.len().saturating_sub(*count);
             if let Some(start) = turns.get(left) {
@@ -128,7 +145,7 @@ fn undone(
             }
             turns.truncate(left);
         }
-        if is_prompt(line.bytes, prompts) {
+        if !line.cut && is_prompt(line.bytes, prompts) {
             turns.push(line.offset);
         }
     }

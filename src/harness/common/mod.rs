@@ -1,8 +1,10 @@
 //! What several adapters need.
 //!
+//! - [`abridged`]: a record of any length in few bytes
 //! - [`arguments`]: arguments of tool calls under other names
 //! - [`directory`]: what is in a directory, and which names may be made there
 //! - [`jsonl`]: lines of a JSONL file with their offsets, however long they are
+//! - [`copy`]: copies them with some values changed
 //! - [`repair`]: makes a record readable that a strict parser refuses for its text alone
 //! - [`splice`]: replaces values inside a record, all other bytes untouched
 //! - [`files`]: payloads made of files on this machine
@@ -10,7 +12,9 @@
 //! - [`reindex`]: their rows with some values changed
 //! - [`program`]: runs an installed harness, with a time limit
 
+pub mod abridged;
 pub mod arguments;
+pub mod copy;
 pub mod directory;
 pub mod files;
 pub mod jsonl;

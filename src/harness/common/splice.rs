@@ -9,6 +9,8 @@ use std::ops::Range;
 
 use serde_json::value::RawValue;
 
+use super::abridged::Abridged;
+
 /// Replacements in one record.
 #[derive(Debug, Default)]
 pub struct Splices(Vec<(Range<usize>, String)>);
@@ -43,6 +45,17 @@ impl Splices {
         {
             self.replace(record, value, json);
         }
+    }
+
+    /// Where the replacements of an abridged record go in its file, in their order.
+    pub fn places(&mut self, record: &Abridged) -> Vec<(Range<u64>, String)> {
+        self.0.sort_by_key(|(range, _)| range.start);
+        // A value that is replaced was not left out: it is as long there as here.
+        let place = |range: &Range<usize>| {
+            let start = record.place(range.start);
+            start..start + range.len() as u64
+        };
+        self.0.drain(..).map(|(range, json)| (place(&range), json)).collect()
     }
 
     /// Writes the record with its replacements.

@@ -128,6 +128,25 @@ pub fn each(input: impl Read, name: &str, mut each: impl FnMut(Record) -> Result
     }
 }
 
+/// Whether the rest of `input` is a record to its last byte.
+///
+/// # Errors
+/// What the input returns.
+pub fn is_whole(input: impl Read) -> std::io::Result<bool> {
+    let mut walker = Walker::document(input);
+    if walker.peek()? != Some(b'{') {
+        return Ok(false);
+    }
+    match walker.value() {
+        Ok(()) => {
+            walker.space()?;
+            Ok(walker.peek()?.is_none())
+        }
+        Err(Trouble::Broken) => Ok(false),
+        Err(Trouble::Io(error)) => Err(error),
+    }
+}
+
 impl Met {
     fn record(self, start: u64, end: u64) -> Record {
         let (mut fields, is_header) = (self.fields, self.id.is_none());

@@ -44,7 +44,7 @@ pub const TORN_RECORD: Code = Code {
 pub const LONG_RECORD: Code = Code {
     id: "long-record",
     severity: Severity::Notice,
-    means: "a record is longer than 96 MiB and was not looked at",
+    means: "a record is longer than 96 MiB: it is carried, but neither shown nor converted",
     fix: None,
 };
 /// A file that a session refers to is not there.

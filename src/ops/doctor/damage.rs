@@ -1,7 +1,8 @@
 //! Files that cannot be read in places: the line and the byte where.
 //!
 //! Every file of a store is read through, many at a time; of each record it is only asked whether it
-//! is JSON. Memory: the longest record of each file that is being read.
+//! is JSON. Memory: a few megabytes for each file that is being read; of a longer record the long texts
+//! are passed over.
 
 use std::fs::{self, File};
 use std::io::BufReader;
@@ -16,7 +17,7 @@ use super::codes::{
 };
 use super::{Found, Store};
 use crate::env::Env;
-use crate::harness::common::jsonl::{Line, Lines};
+use crate::harness::common::jsonl::{Line, Lines, MAX_LINE};
 use crate::harness::common::repair::repair;
 use crate::harness::common::sqlite::Snapshot;
 use crate::harness::diagnosis::{Checkup, Code, Finding, Form, Mend, Part, Repair, Severity};
@@ -111,6 +112,22 @@ impl Doubts<'_> {
             };
             number += 1;
             progress.advance(line.length);
+            let (long, abridged);
+            let line = if line.cut {
+                // The texts that are left out cannot be broken in a way that hides the others.
+                long = Line { bytes: &[], ..line };
+                abridged = match lines.abridged() {
+                    Ok(record) => record,
+                    Err(error) => return self.add(self.finding(&UNREADABLE, error.to_string())),
+                };
+                if long.length > MAX_LINE as u64 {
+                    let detail = format!("line {number}, at byte {}: {} bytes", long.offset, long.length);
+                    self.add(self.finding(&LONG_RECORD, detail));
+                }
+                Line { bytes: abridged.json(), ..long }
+            } else {
+                line
+            };
             match Shape::of(&line) {
                 Shape::Whole => {
                     let remark = self.store.harness.remark(self.part, line.bytes);
@@ -126,10 +143,6 @@ impl Doubts<'_> {
                 Shape::Nul => {
                     let what = format!("{} bytes in which nothing is", line.length);
                     self.place(&mut nul, &NUL_BYTES, number, line.offset, &what);
-                }
-                Shape::Long => {
-                    let detail = format!("line {number}, at byte {}: {} bytes", line.offset, line.length);
-                    self.add(self.finding(&LONG_RECORD, detail));
                 }
                 Shape::Odd => self.place(&mut odd, &ODD_RECORD, number, line.offset, "it is no JSON object"),
                 Shape::Torn => {
@@ -211,7 +224,6 @@ enum Shape {
     Whole,
     Nothing,
     Nul,
-    Long,
     Odd,
     Torn,
     Broken(String),
@@ -219,9 +231,6 @@ enum Shape {
 
 impl Shape {
     fn of(line: &Line<'_>) -> Self {
-        if line.too_long() {
-            return Self::Long;
-        }
         let bytes = line.bytes.trim_ascii();
         if bytes.is_empty() {
             return Self::Nothing;

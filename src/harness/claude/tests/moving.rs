@@ -154,15 +154,37 @@ fn directories_below_follow_and_others_stay() {
 }
 
 #[test]
-fn a_record_longer_than_the_memory_goes_through() {
+fn a_record_of_any_length_moves() {
     let there = There::new();
     let head = Head { id: ID.to_owned(), cwd: Some("/old".to_owned()), ..Head::default() };
-    let mut bytes = b"{\"cwd\":\"/old\"}\n".to_vec();
-    bytes.resize(bytes.len() + crate::harness::common::jsonl::MAX_LINE + (3 << 20), b'x');
-    bytes.extend(b"\n{\"cwd\":\"/old\"}\n");
-    let new = relocated(&there.target(&head, ID), &Memory::transcript(bytes.clone()), 0);
-    let longer = there.cwd.to_str().expect("Unicode").len() - "/old".len();
-    assert_eq!(new.len(), bytes.len() + 2 * longer);
+    let fill = "/old \\\"cwd\\\":\\\"/old\\\" ".repeat(crate::harness::common::jsonl::HELD / 20);
+    let output = format!("/home/.claude/projects/-old/{ID}/tool-results/x.txt");
+    let rows = [
+        format!(
+            r#"{{"cwd":"/old","sessionId":"{ID}","message":{{"content":"{fill}","cwd":"/old"}},"uuid":"1"}}"#
+        ),
+        format!(
+            r#"{{"message":"{fill}","toolUseResult":{{"stdout":"{fill}","persistedOutputPath":"{output}"}},"cwd":"/old/sub"}}"#
+        ),
+        format!(
+            r#"{{"type":"file-history-snapshot","a":"{fill}","snapshot":{{"trackedFileBackups":{{"x":{{"realParentDir":"/old"}}}}}}}}"#
+        ),
+        // Torn, and no JSON: the program skips it too.
+        format!(r#"{{"cwd":"/old","a":"{fill}"#),
+    ];
+    let text = rows.join("\n") + "\n{\"cwd\":\"/old\"}\n";
+    let new = relocated(&there.target(&head, ID), &Memory::transcript(text.clone().into_bytes()), 0);
+    let cwd = there.cwd.to_str().expect("Unicode");
+    let data = there.env.home().join(".claude/projects");
+    let folder = data.join(super::super::locate::project_name(&there.cwd).expect("Unicode"));
+    let moved = folder.join(ID).join("tool-results/x.txt");
+    let wanted = text
+        .replace(&format!("{{\"cwd\":\"/old\",\"sessionId"), &format!("{{\"cwd\":\"{cwd}\",\"sessionId"))
+        .replace("\"cwd\":\"/old/sub\"}", &format!("\"cwd\":\"{cwd}/sub\"}}"))
+        .replace("\"realParentDir\":\"/old\"", &format!("\"realParentDir\":\"{cwd}\""))
+        .replace(&output, moved.to_str().expect("Unicode"))
+        .replace("\n{\"cwd\":\"/old\"}", &format!("\n{{\"cwd\":\"{cwd}\"}}"));
+    assert!(new == wanted.as_bytes());
 }
 
 #[test]

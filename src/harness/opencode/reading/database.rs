@@ -13,6 +13,7 @@ use super::session::{Info, SessionRow};
 use super::store::Store;
 use super::stream::Lines;
 use crate::error::{Error, Kind, Result};
+use crate::harness::common::jsonl::MAX_LINE;
 use crate::harness::common::sqlite::{number, text};
 
 /// The rows of messages of a session, in the order of 1.18.
@@ -91,7 +92,11 @@ impl Todo {
 
 impl Records for Database {
     fn size(&self, id: &str) -> Result<u64> {
-        self.store().query(|connection| size(connection, id))
+        let Size { bytes, longest } = self.store().query(|connection| size(connection, id))?;
+        match longest {
+            Some((message, length)) if length > MAX_LINE as u64 => Err(too_long(&message, length)),
+            _ => Ok(bytes),
+        }
     }
 
     fn messages(&self, id: &str) -> Result<Box<dyn Lines + '_>> {
@@ -112,12 +117,30 @@ impl Records for Database {
     }
 }
 
+/// How long the lines of a session become.
+#[derive(Default)]
+struct Size {
+    bytes: u64,
+    /// The longest: id of the message, and length.
+    longest: Option<(String, u64)>,
+}
+
+/// Why a session with such a message is refused: unlike a line of a file, a value of a database
+/// cannot stream by.
+pub fn too_long(message: &str, length: u64) -> Error {
+    let (length, most) = (length >> 20, MAX_LINE >> 20);
+    let what =
+        format!("the message {message:?} has {length} MiB; the longest that can be carried has {most} MiB");
+    Error::new(Kind::Unsupported, what)
+        .hint("the session stays as it is; take a copy of the whole database to keep it elsewhere")
+}
+
 /// How long the lines of a session become, without reading a record.
-fn size(connection: &Connection, id: &str) -> rusqlite::Result<u64> {
+fn size(connection: &Connection, id: &str) -> rusqlite::Result<Size> {
     let mut messages = connection.prepare_cached(MESSAGES)?;
     let mut parts = connection.prepare_cached(PART_LENGTHS)?;
     let mut messages = messages.query([id])?;
-    let mut total = 0;
+    let mut size = Size::default();
     while let Some(message) = messages.next()? {
         let message_id = text(message, 0)?.unwrap_or_default();
         let mut line = Length::of(&message_meta(message, &message_id, id)?, length(message)?);
@@ -127,9 +150,12 @@ fn size(connection: &Connection, id: &str) -> rusqlite::Result<u64> {
             line.add(&part_meta(part, &message_id)?, length(part)?, is_first);
             is_first = false;
         }
-        total += line.bytes();
+        size.bytes += line.bytes();
+        if size.longest.as_ref().is_none_or(|(_, longest)| line.bytes() > *longest) {
+            size.longest = Some((message_id, line.bytes()));
+        }
     }
-    Ok(total)
+    Ok(size)
 }
 
 fn length(row: &Row<'_>) -> rusqlite::Result<u64> {

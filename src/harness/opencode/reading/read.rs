@@ -107,7 +107,7 @@ impl<'s> Reader<'s> {
             input.seek(SeekFrom::Start(range.start)).at("read", path)?;
         }
         let mut lines = Lines::new(input, range.start);
-        while let Some(line) = lines.next_line().at("read", path)? {
+        while let Some(line) = lines.next_wanted(|_| true).at("read", path)? {
             if line.offset >= range.end {
                 break;
             }
@@ -117,8 +117,8 @@ impl<'s> Reader<'s> {
     }
 
     fn line(&mut self, line: jsonl::Line<'_>) -> Result<()> {
-        if line.too_long() {
-            self.notes.add("record.too-long", "a message is too long to be read");
+        if line.cut {
+            self.notes.add("record.too-long", line.too_long());
             return Ok(());
         }
         self.origin = Origin { offset: line.offset, length: line.bytes.len() as u64 };

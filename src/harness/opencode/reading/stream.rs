@@ -53,7 +53,11 @@ impl<L: Lines> Stream<L> {
         if self.wanted >= self.size {
             return Ok(false);
         }
-        if self.wanted < self.position {
+        let back = self.position.saturating_sub(self.wanted);
+        if back <= self.used as u64 {
+            self.used -= back as usize;
+            self.position -= back;
+        } else {
             self.lines.restart();
             self.line.clear();
             (self.used, self.position) = (0, 0);

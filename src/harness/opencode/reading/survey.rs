@@ -77,8 +77,14 @@ impl Survey {
         let mut entries = Vec::new();
         let mut end = 0;
         while let Some(line) = lines.next_line().at("read", path)? {
-            end = line.offset + line.length;
-            entries.extend(entry(line.offset, line.bytes));
+            let offset = line.offset;
+            end = offset + line.length;
+            // Ids and kinds are short.
+            entries.extend(if line.cut {
+                entry(offset, lines.abridged().at("read", path)?.json())
+            } else {
+                entry(offset, line.bytes)
+            });
         }
         let revert = revert(payload, file)?;
         Ok(Self::of_entries(entries, end, revert))

@@ -1,7 +1,7 @@
 //! Where messages are written to: lines of `messages.jsonl`, or the one document that the program's
 //! own `import` takes, for a machine where it has no database and is not installed.
 
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use super::session::Header;
@@ -45,12 +45,20 @@ impl<'a> Messages<'a> {
     /// # Errors
     /// When it cannot be written.
     pub fn message(&mut self, line: &[u8]) -> Result<()> {
+        self.message_by(|out| out.write_all(line))
+    }
+
+    /// Lets `write` write a message, a line with its end.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn message_by(&mut self, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
         match self.form {
             Form::Lines => {}
             Form::EmptyArray => self.form = Form::Array,
             Form::Array => self.write(b",")?,
         }
-        self.write(line)
+        write(&mut self.out).at("write", Path::new(&self.session))
     }
 
     /// Writes the end.

@@ -6,7 +6,7 @@
 //! and says so. A pending `revert` stays: the program drops what it hides when the user goes on.
 
 use std::borrow::Cow;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -20,8 +20,9 @@ use super::models::{self, Models};
 use super::project::{Project, real};
 use super::session::Header;
 use super::{ids, store};
-use crate::error::{IoContext, Result};
+use crate::error::{Error, IoContext, Kind, Result};
 use crate::harness::Target;
+use crate::harness::common::jsonl::{Lines, MAX_LINE};
 use crate::harness::common::splice::Splices;
 use crate::harness::common::sqlite::{self, Snapshot};
 use crate::model::FileMeta;
@@ -35,7 +36,7 @@ pub fn relocate(
     flavour: &'static Flavour,
     target: &Target<'_>,
     file: &FileMeta,
-    input: impl Read,
+    input: impl Read + Seek,
     out: &mut dyn Write,
 ) -> Result<()> {
     match file.path.rsplit_once('/').map(|(_, name)| name) {
@@ -53,7 +54,7 @@ fn messages(
     flavour: &'static Flavour,
     target: &Target<'_>,
     file: &FileMeta,
-    input: impl Read,
+    input: impl Read + Seek,
     out: &mut dyn Write,
 ) -> Result<()> {
     let place = Path::new(&file.path);
@@ -66,21 +67,21 @@ fn messages(
         Some(header)
     };
     let mut out = Messages::begin(out, &mover.new_id, header.as_ref())?;
-    let mut input = BufReader::with_capacity(256 << 10, input);
-    let mut line = Vec::new();
+    let mut lines = Lines::new(input, 0);
     let mut splices = Splices::default();
-    let mut changed = Vec::new();
-    while input.read_until(b'\n', &mut line).at("read", place)? > 0 {
-        splices.clear();
-        mover.message(&line, &mut splices);
-        if splices.is_empty() {
-            out.message(&line)?;
-        } else {
-            changed.clear();
-            splices.write(&line, &mut changed).at("write", place)?;
-            out.message(&changed)?;
+    while let Some(line) = lines.next_wanted(|_| true).at("read", place)? {
+        if line.cut {
+            let (length, most) = (line.length >> 20, MAX_LINE >> 20);
+            let what =
+                format!("a message has {length} MiB; the longest that goes into a database has {most} MiB");
+            return Err(Error::new(Kind::Unsupported, what));
         }
-        line.clear();
+        splices.clear();
+        mover.message(line.bytes, &mut splices);
+        out.message_by(|out| {
+            splices.write(line.bytes, out)?;
+            out.write_all(if line.complete { b"\n" } else { b"" })
+        })?;
     }
     out.finish()
 }

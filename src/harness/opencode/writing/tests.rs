@@ -212,7 +212,8 @@ fn moved(world: &World, id: &str, name: &str, text: &str) -> String {
     let file =
         FileMeta { role: Role::Transcript, path, size: text.len() as u64, modified: None, agent: None };
     let mut out = Vec::new();
-    relocate::relocate(&OPENCODE, &world.target(id), &file, text.as_bytes(), &mut out).expect("memory");
+    relocate::relocate(&OPENCODE, &world.target(id), &file, std::io::Cursor::new(text), &mut out)
+        .expect("memory");
     String::from_utf8(out).expect("UTF-8")
 }
 
