@@ -78,8 +78,7 @@ impl Inventory {
         let scan = |harness: &'static dyn Harness| {
             let mut found = Vec::new();
             let scanned = harness.scan(env, &mut |session| found.push(Candidate { harness, found: session }));
-            let warning = |error| format!("{}: {}", harness.info().name, with_hints(&error));
-            (found, scanned.err().map(warning))
+            (found, scanned.err().map(|error| format!("{}: {}", harness.info().name, with_hints(&error))))
         };
         let scanned: Vec<_> = chosen.into_par_iter().map(scan).collect();
         let mut candidates = Vec::new();
@@ -115,7 +114,8 @@ impl Selection {
     /// left out and named in `warnings`.
     ///
     /// # Errors
-    /// For an id that is unknown, ambiguous or too short, and for an unknown harness.
+    /// For an id that is unknown, ambiguous or too short, when none that was named can be read, and for an
+    /// unknown harness.
     pub fn resolve(&self, env: &Env, warnings: &mut Vec<String>) -> Result<Vec<Selected>> {
         let inventory = Inventory::take(env, &self.harnesses, warnings)?;
         let unread = warnings.clone();
@@ -156,6 +156,7 @@ impl Selection {
         }
         let wanted = self.limit.unwrap_or(usize::MAX);
         let mut selected = Vec::new();
+        let mut failure = None;
         // In batches, so that "the newest 20" opens about 20 files and not all of them.
         let size = if wanted == usize::MAX { candidates.len().max(1) } else { wanted.max(16) };
         while let Some(first) = candidates.first() {
@@ -168,9 +169,15 @@ impl Selection {
             for head in heads {
                 match head {
                     Ok(found) => selected.extend(found),
-                    Err(error) => warnings.push(error.to_string()),
+                    Err(error) => {
+                        warnings.push(error.to_string());
+                        failure.get_or_insert(error);
+                    }
                 }
             }
+        }
+        if let (true, false, Some(error)) = (selected.is_empty(), self.ids.is_empty(), failure) {
+            return Err(error);
         }
         if self.ids.is_empty() {
             sort(&mut selected);
@@ -200,6 +207,11 @@ impl Selection {
             Some(head) => head,
             None => match harness.head(env, &found).map_err(name)? {
                 Some(head) => head,
+                // It was there a moment ago, or nothing of it can be read.
+                None if !self.ids.is_empty() => {
+                    let message = format!("{} holds no session", found.path.display());
+                    return Err(name(Error::new(Kind::Unsupported, message)));
+                }
                 None => return Ok(Vec::new()),
             },
         };

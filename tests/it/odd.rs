@@ -73,7 +73,7 @@ fn lines(harness: &str, records: &[Record], time: &str) -> Vec<Vec<u8>> {
 fn gemini(records: &[Record], time: &str) -> Vec<Vec<u8>> {
     let mut lines = vec![
         format!(
-            r#"{{"sessionId":"{ID}","projectHash":"671822104ddcb1e4c2f832dde1c33cda6e9949e1102ead22e509ee62eb86b7bd","startTime":"{time}","lastUpdated":"{time}","kind":"main"}}"#
+            r#"{{"sessionId":"{ID}","projectHash":"e764912d664da615facf5d1c9fa008cddd8256fee3becf5af44d8d2e45f89d6b","startTime":"{time}","lastUpdated":"{time}","kind":"main"}}"#
         )
         .into_bytes(),
     ];

@@ -54,15 +54,24 @@ impl fmt::Debug for Call {
 }
 
 /// Text with something to see in it: words, what JSON and XML escape, other scripts, control characters.
-pub fn text() -> impl Strategy<Value = String> {
+fn words() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => "[a-z ]{0,20}[a-z]",
         1 => "[ -~]{0,30}[!-~]",
         1 => "[\\PC\n\t]{0,20}[a-z\u{e9}\u{4e16}\u{1f680}]",
-        1 => Just("<system-reminder>no</system-reminder>".to_owned()),
-        1 => Just("<environment_context>\n<cwd>/x</cwd>\n</environment_context>".to_owned()),
         1 => Just("{\"type\":\"user\",\"cwd\":\"/home/dev/src/app\"}".to_owned()),
         1 => Just("a\u{0}b\u{1b}[31m\u{feff}\u{2028}\u{202e}\r\nc".to_owned()),
+    ]
+}
+
+/// The same, or what a program puts into the user's mouth, which it knows by its beginning alone: said
+/// by the user it would be taken for that, said by anybody else it is text (but for a reminder at the
+/// very end of what a tool printed, where earlier versions of Claude Code put theirs).
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        6 => words(),
+        1 => Just("<system-reminder>no</system-reminder> it said".to_owned()),
+        1 => Just("<environment_context>\n<cwd>/x</cwd>\n</environment_context>".to_owned()),
     ]
 }
 
@@ -98,7 +107,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn turn() -> impl Strategy<Value = Turn> {
-    (text(), vec(step(), 0..3), text()).prop_map(|(user, steps, answer)| Turn { user, steps, answer })
+    (words(), vec(step(), 0..3), text()).prop_map(|(user, steps, answer)| Turn { user, steps, answer })
 }
 
 /// A conversation.
@@ -201,7 +210,7 @@ impl Sink for Seer {
             }
             EventKind::ToolResult { call_id, content, status, .. } => Seen::Result {
                 number: self.number(&call_id),
-                output: plain(&content),
+                output: output(&plain(&content), status),
                 failed: status != ToolStatus::Ok,
             },
             EventKind::Summary { text } => panic!("nobody summed up {text:?}"),
@@ -212,6 +221,12 @@ impl Sink for Seer {
         self.0.push(seen);
         Ok(())
     }
+}
+
+/// What a tool printed, without the word that tells a model that it failed where the format has no
+/// field for that.
+fn output(text: &str, status: ToolStatus) -> String {
+    text.strip_prefix("Error: ").filter(|_| status != ToolStatus::Ok).unwrap_or(text).to_owned()
 }
 
 fn plain(content: &[Part<'_>]) -> String {
