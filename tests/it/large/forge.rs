@@ -47,6 +47,13 @@ fn text(out: &mut dyn Write, length: usize) {
     }
 }
 
+/// The one session of Gemini CLI in a home; the program calls directories and files as it likes.
+fn only_chat(home: &Path) -> Option<PathBuf> {
+    let projects = fs::read_dir(home.join(".gemini/tmp")).ok()?.flatten();
+    let mut chats = projects.filter_map(|project| fs::read_dir(project.path().join("chats")).ok()).flatten();
+    chats.find_map(|chat| chat.ok().map(|chat| chat.path()).filter(|path| path.is_file()))
+}
+
 impl Forge {
     pub fn new(harness: &'static str) -> Self {
         Self { harness, long: Long::Nothing }
@@ -74,8 +81,10 @@ impl Forge {
                 home.join(format!(".codex/sessions/2026/03/04/rollout-2026-03-04T05-06-07-{ID}.jsonl"))
             }
             _ => {
-                let slug = cwd.rsplit('/').next().unwrap();
-                home.join(format!(".gemini/tmp/{slug}/chats/session-2026-03-04T05-06-{}.jsonl", &ID[..8]))
+                let name = format!("session-2026-03-04T05-06-{}.jsonl", &ID[..8]);
+                let path =
+                    home.join(".gemini/tmp").join(cwd.rsplit('/').next().unwrap()).join("chats").join(name);
+                if path.is_file() { path } else { only_chat(&home).unwrap_or(path) }
             }
         }
     }
