@@ -14,7 +14,7 @@ use super::native::{self, Message, Part};
 use super::record::{Element, Speaker};
 use super::{speak, text};
 use crate::error::{IoContext, Result};
-use crate::harness::common::jsonl::MAX_LINE;
+use crate::harness::common::jsonl::{MAX_LINE, too_long};
 use crate::model::{Event, EventKind, Notes, Origin, Payload, ReadSeek, Sink, Time, View, time};
 
 /// Reads one transcript.
@@ -149,7 +149,7 @@ impl Reader<'_> {
                 continue;
             }
             let Some(bytes) = store.bytes(element)? else {
-                self.notes.add("record.too-long", "a record is too long to be read");
+                self.notes.add("record.too-long", too_long(element.offset, element.length));
                 continue;
             };
             let mut fixed = Vec::new();
