@@ -58,7 +58,15 @@ impl Error {
     /// An operating-system error while doing `what` to `path`.
     pub fn io(what: &str, path: &Path, source: io::Error) -> Self {
         let message = format!("cannot {what} {}: {source}", path.display());
-        Self::new(Kind::Io, message).with_source(source)
+        let hint = match source.kind() {
+            io::ErrorKind::PermissionDenied => {
+                Some("it, or the directory it is in, is closed to you: `ls -ld` shows who may do what")
+            }
+            io::ErrorKind::ReadOnlyFilesystem => Some("its file system is mounted read-only"),
+            _ => None,
+        };
+        let error = Self::new(Kind::Io, message).with_source(source);
+        hint.into_iter().fold(error, Self::hint)
     }
 
     /// Adds one thing that the user can do.

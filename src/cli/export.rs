@@ -36,6 +36,8 @@ pub fn run(env: &Env, ui: &Ui, args: &ExportArgs) -> anyhow::Result<Exit> {
         selection.resolve(env, &mut warnings)?
     };
     ui.warn(&warnings);
+    // What could not be read is not in the archive.
+    let left_out = !warnings.is_empty();
     let created = args.created.as_deref().map(|when| {
         text::parse_when(when, env.now())
             .ok_or_else(|| Error::usage(format!("--created {when:?} is no time")))
@@ -63,7 +65,7 @@ pub fn run(env: &Env, ui: &Ui, args: &ExportArgs) -> anyhow::Result<Exit> {
     } else {
         summarise(ui, &report, &home, |line| ui.print(line))?;
     }
-    Ok(Exit::Done)
+    Ok(if left_out || report.incomplete { Exit::Partial } else { Exit::Done })
 }
 
 fn summarise(

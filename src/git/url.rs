@@ -322,6 +322,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn a_password_never_stays(
             scheme in "(https|http|ftp|ssh|git\\+ssh|HTTPS|weird)",

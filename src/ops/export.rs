@@ -74,6 +74,9 @@ pub struct Report {
     pub repos: Vec<Repo>,
     /// What the user should know.
     pub warnings: Vec<String>,
+    /// Whether a file of a session could not be read and is missing.
+    #[serde(skip)]
+    pub incomplete: bool,
 }
 
 /// One packed session.
@@ -129,6 +132,9 @@ fn pack(
 ) -> Result<Report> {
     let mut warnings = Vec::new();
     let sessions = open(env, chosen, options.subagents, &mut warnings)?;
+    let unread =
+        |session: &NativeSession| session.notes.iter().any(|(code, ..)| code.ends_with(".unreadable"));
+    let incomplete = sessions.iter().any(unread);
     let mut repos = Repos::default();
     let inputs: Vec<SessionInput<'_>> = sessions
         .iter()
@@ -180,6 +186,7 @@ fn pack(
             .collect(),
         repos: written.manifest.repos,
         warnings,
+        incomplete,
     })
 }
 

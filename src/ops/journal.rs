@@ -40,7 +40,8 @@ pub fn undo(env: &Env, import_id: Option<&str>, force: bool) -> Result<UndoRepor
     if let Some(import) = wanted.filter(|import| import.state == ImportState::Done) {
         refuse_open(env, import)?;
     }
-    txn::undo(&env.state_dir(), import_id, force)
+    // The one that was looked at, also when another import has been made meanwhile.
+    txn::undo(&env.state_dir(), wanted.map(|import| import.id.as_str()).or(import_id), force)
 }
 
 /// What of an import its undo leaves where it is.
@@ -66,9 +67,10 @@ fn refuse_open(env: &Env, import: &Import) -> Result<()> {
         let Ok(to) = harness::by_id(harness) else { continue };
         if !stores.contains_key(harness) {
             let mut store = HashMap::new();
-            to.scan(env, &mut |found| {
+            // What cannot be read cannot be taken back either: that is found out later, and said.
+            let _ = to.scan(env, &mut |found| {
                 store.insert(found.id.clone(), found);
-            })?;
+            });
             stores.insert(harness, store);
         }
         let Some(found) = stores.get(harness).and_then(|store| store.get(id)) else { continue };

@@ -12,6 +12,7 @@ use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::harness::{self, Found, HARNESSES, Harness, NativeSession};
 use crate::model::{Event, EventKind, Head, Part, Time, View};
+use crate::ops::import::decide::with_hints;
 
 /// The shortest prefix that stands for an id.
 const SHORTEST_PREFIX: usize = 4;
@@ -78,7 +79,7 @@ impl Inventory {
         for harness in chosen {
             let scanned = harness.scan(env, &mut |found| candidates.push(Candidate { harness, found }));
             if let Err(error) = scanned {
-                warnings.push(format!("{}: {error}", harness.info().name));
+                warnings.push(format!("{}: {}", harness.info().name, with_hints(&error)));
             }
         }
         Ok(Self(candidates))
@@ -109,10 +110,16 @@ impl Selection {
     /// left out and named in `warnings`.
     ///
     /// # Errors
-    /// For an id that is unknown, ambiguous or too short, and for an unknown harness.
+    /// For an id that is unknown, ambiguous or too short, when none that was named can be read, and for an
+    /// unknown harness.
     pub fn resolve(&self, env: &Env, warnings: &mut Vec<String>) -> Result<Vec<Selected>> {
         let inventory = Inventory::take(env, &self.harnesses, warnings)?;
-        self.resolve_in(env, inventory, warnings)
+        let unread = warnings.clone();
+        self.resolve_in(env, inventory, warnings).map_err(|error| match error.kind() {
+            // What is not found may be where nothing could be read.
+            Kind::NotFound => unread.into_iter().fold(error, Error::hint),
+            _ => error,
+        })
     }
 
     /// The same, from an inventory of [`Selection::harnesses`].
@@ -148,6 +155,7 @@ impl Selection {
         }
         let wanted = self.limit.unwrap_or(usize::MAX);
         let mut selected = Vec::new();
+        let mut failure = None;
         // In batches, so that "the newest 20" opens about 20 files and not all of them.
         let size = if wanted == usize::MAX { candidates.len().max(1) } else { wanted.max(16) };
         while let Some(first) = candidates.first() {
@@ -160,9 +168,15 @@ impl Selection {
             for head in heads {
                 match head {
                     Ok(found) => selected.extend(found),
-                    Err(error) => warnings.push(error.to_string()),
+                    Err(error) => {
+                        warnings.push(error.to_string());
+                        failure.get_or_insert(error);
+                    }
                 }
             }
+        }
+        if let (true, false, Some(error)) = (selected.is_empty(), self.ids.is_empty(), failure) {
+            return Err(error);
         }
         if self.ids.is_empty() {
             sort(&mut selected);
@@ -192,6 +206,11 @@ impl Selection {
             Some(head) => head,
             None => match harness.head(env, &found).map_err(name)? {
                 Some(head) => head,
+                // It was there a moment ago, or nothing of it can be read.
+                None if !self.ids.is_empty() => {
+                    let message = format!("{} holds no session", found.path.display());
+                    return Err(name(Error::new(Kind::Unsupported, message)));
+                }
                 None => return Ok(Vec::new()),
             },
         };

@@ -18,7 +18,8 @@ impl Flavour {
         let bytes = path.as_bytes();
         match bytes {
             [b'/', ..] => Some(Self::Unix),
-            [b'\\', b'\\', ..] => Some(Self::Windows),
+            // Without the name of a server it is no place.
+            [b'\\', b'\\', server, ..] if !matches!(server, b'\\' | b'/') => Some(Self::Windows),
             [drive, b':', b'\\' | b'/', ..] if drive.is_ascii_alphabetic() => Some(Self::Windows),
             _ => None,
         }
@@ -96,6 +97,8 @@ mod tests {
         assert_eq!(Flavour::of(r"c:\a"), Some(Windows));
         assert_eq!(Flavour::of(r"\\server\share"), Some(Windows));
         assert_eq!(Flavour::of("a/b"), None);
+        assert_eq!(Flavour::of(r"\\"), None);
+        assert_eq!(Flavour::of(r"\\\x"), None);
     }
 
     #[test]

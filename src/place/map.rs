@@ -12,8 +12,12 @@ pub struct PathMap {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Rule {
     old: String,
+    /// Without separators at its end, so that a root has only what is before them.
     new: String,
+    /// Of the old path.
     flavour: Flavour,
+    /// Of the new one.
+    target: Flavour,
 }
 
 impl PathMap {
@@ -33,7 +37,8 @@ impl PathMap {
         let Some(target) = Flavour::of(new) else {
             return Err(Error::usage(format!("{new:?} is not an absolute path")));
         };
-        let rule = Rule { old: flavour.trim(old).to_owned(), new: target.trim(new).to_owned(), flavour };
+        let rule =
+            Rule { old: flavour.trim(old).to_owned(), new: target.trim(new).to_owned(), flavour, target };
         if self.rules.iter().any(|other| other.old == rule.old) {
             return Ok(());
         }
@@ -54,14 +59,15 @@ impl PathMap {
 
 impl Rule {
     fn apply(&self, rest: &str) -> String {
-        let target = Flavour::of(&self.new).unwrap_or(Flavour::here());
-        let separator = target.separator();
+        let separator = self.target.separator();
         if rest.is_empty() {
-            return if self.new.is_empty() { separator.to_string() } else { self.new.clone() };
+            let is_drive = self.target == Flavour::Windows && self.new.ends_with(':');
+            let is_root = self.new.is_empty() || is_drive;
+            return if is_root { format!("{}{separator}", self.new) } else { self.new.clone() };
         }
-        let rest = if self.flavour == Flavour::Windows && target == Flavour::Unix {
+        let rest = if self.flavour == Flavour::Windows && self.target == Flavour::Unix {
             rest.replace('\\', "/")
-        } else if self.flavour == Flavour::Unix && target == Flavour::Windows {
+        } else if self.flavour == Flavour::Unix && self.target == Flavour::Windows {
             rest.replace('/', "\\")
         } else {
             rest.to_owned()
@@ -98,6 +104,17 @@ mod tests {
         assert_eq!(there.map(r"c:\users\ME\src\x").as_deref(), Some("/home/me/src/x"));
         let back = map(&[("/home/me", r"D:\me")]);
         assert_eq!(back.map("/home/me/src/x").as_deref(), Some(r"D:\me\src\x"));
+    }
+
+    #[test]
+    fn a_root_stays_a_root() {
+        let drive = map(&[(r"C:\x", r"D:\")]);
+        assert_eq!(drive.map(r"C:\x").as_deref(), Some(r"D:\"));
+        assert_eq!(drive.map(r"C:\x\y").as_deref(), Some(r"D:\y"));
+        assert_eq!(map(&[("/x", r"D:\")]).map("/x/y/z").as_deref(), Some(r"D:\y\z"));
+        assert_eq!(map(&[(r"C:\x", r"\\?\D:\")]).map(r"C:\x").as_deref(), Some(r"\\?\D:\"));
+        assert_eq!(map(&[(r"C:\", "/")]).map("c:/y").as_deref(), Some("/y"));
+        assert_eq!(map(&[("/x", "/")]).map("/x").as_deref(), Some("/"));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::content;
 use super::disk;
 use super::journal::{Change, Content, Rows, State, Step};
 use super::lines;
+use super::meanwhile;
 use super::rows::{self, Databases, Schema};
 use super::stage::{Staged, Transaction, nothing_changed};
 use super::step::Bench;
@@ -191,12 +192,14 @@ impl Transaction {
     ) -> Result<Vec<PathBuf>> {
         let mut files = Vec::new();
         let mut staged = std::mem::take(&mut self.staging().staged[number]);
+        let awaited = std::mem::take(&mut self.staging().awaited[number]);
         let backups = self.dir.backups();
         let temps: Vec<PathBuf> =
             self.journal.sessions[number].steps.iter().map(|step| self.temp(step)).collect();
         let journal = &mut self.journal;
         let bench = Bench { dir: &self.dir, id: &journal.id, adds: true, databases };
-        for ((step, staged), temp) in journal.sessions[number].steps.iter_mut().zip(&mut staged).zip(temps) {
+        let steps = journal.sessions[number].steps.iter_mut();
+        for (((step, staged), awaited), temp) in steps.zip(&mut staged).zip(awaited).zip(temps) {
             if step.change != Change::Remove {
                 let Some(Staged { bytes, sha256 }) = staged.take() else {
                     return Err(Error::usage(format!("{} was not rendered", step.path.display())));
@@ -207,6 +210,7 @@ impl Transaction {
             }
             if let Change::Rows(rows) = &step.change {
                 let rows = prepare_rows(step, rows.clone(), &bench, journal.backup)?;
+                meanwhile::check_rows(step, &awaited)?;
                 files.extend(rows.before.as_ref().map(|name| self.dir.document(name)));
                 step.change = Change::Rows(rows);
                 continue;
@@ -225,6 +229,7 @@ impl Transaction {
             } else {
                 content::copy(&step.path, &mut std::io::sink())?
             };
+            meanwhile::check_file(step, self.found.get(&step.path).copied(), &old)?;
             if let Some(new) = &mut step.new {
                 new.mode = old.mode;
                 let file = disk::open(&temp).at("open", &temp)?;
@@ -243,8 +248,8 @@ fn prepare_rows(step: &mut Step, rows: Rows, bench: &Bench<'_>, keep: bool) -> R
     let name = if keep { format!("backup/{}", step.number) } else { format!("rows/{}.old", step.number) };
     step.old = rows::back_up(step, &rows, bench, &bench.dir.document(&name))?;
     step.backup = step.old.as_ref().filter(|_| keep).map(|_| step.number.to_string());
-    let shared = rows::missing(bench.databases, &step.path, rows.shared)?;
-    Ok(Rows { before: step.old.as_ref().map(|_| name), shared, ..rows })
+    let (shared, there) = rows::missing(bench.databases, &step.path, rows.shared)?;
+    Ok(Rows { before: step.old.as_ref().map(|_| name), shared, there, ..rows })
 }
 
 /// What only one session of an import may change: a file, or the rows with one value in a column.

@@ -45,6 +45,15 @@ pub(super) fn exists(path: &Path) -> Result<bool> {
     Ok(!matches!(look(path)?, Found::Nothing))
 }
 
+/// Whether there is a regular file, or a link to one.
+pub(super) fn is_file(path: &Path) -> Result<bool> {
+    match path.metadata() {
+        Ok(meta) => Ok(meta.is_file()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+        Err(error) => Err(error).at("look at", path),
+    }
+}
+
 /// The error for a target that is no regular file.
 pub(super) fn not_a_file(path: &Path, what: &str) -> Error {
     Error::new(Kind::Conflict, format!("{} is {what}; holdall only changes regular files", path.display()))
@@ -142,14 +151,17 @@ pub(super) fn make_dir(path: &Path) -> io::Result<bool> {
 }
 
 /// Whether there is any file in a directory, or in one below it, that is not ours. A directory that is
-/// not there or cannot be read holds nothing.
+/// not there holds nothing; one that cannot be read may hold something.
 pub(super) fn holds_something(dir: &Path) -> bool {
     let counts = |entry: std::fs::DirEntry| {
         let is_dir = entry.file_type().is_ok_and(|kind| kind.is_dir());
         let is_ours = entry.file_name().as_encoded_bytes().starts_with(OUR_NAMES.as_bytes());
         if is_dir { holds_something(&entry.path()) } else { !is_ours }
     };
-    dir.read_dir().is_ok_and(|mut entries| entries.any(|entry| entry.is_ok_and(counts)))
+    match dir.read_dir() {
+        Ok(mut entries) => entries.any(|entry| entry.map_or(true, counts)),
+        Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+    }
 }
 
 /// The directories above `path` that do not exist, the uppermost first.
@@ -386,4 +398,23 @@ pub(super) fn is_full(error: &Error) -> bool {
 /// Adds what the user can do about a full disk. `state` says what became of the change.
 pub(super) fn advise(error: Error, state: &str) -> Error {
     if is_full(&error) { error.hint(format!("free some space; {state}")) } else { error }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_may_hold_something() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        assert!(!holds_something(&at("nothing")));
+        std::fs::create_dir(at("empty")).unwrap();
+        std::fs::write(at("empty").join(".holdall-A-0.tmp"), "ours").unwrap();
+        assert!(!holds_something(&at("empty")));
+        // A link to itself: the kernel refuses it, also to root.
+        std::os::unix::fs::symlink(at("loop"), at("loop")).unwrap();
+        assert!(holds_something(&at("loop")));
+    }
 }

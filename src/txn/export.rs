@@ -10,7 +10,8 @@ use crate::error::{Error, IoContext, Kind, Result};
 /// Writes a file, mode 0600, under the name `path` once it is complete and durable. `force`
 /// replaces a file of that name.
 ///
-/// On Linux the file has no name while it is written, so not even a kill leaves something behind.
+/// On Linux the file has no name while it is written, so a kill leaves nothing behind, but for one
+/// between the two steps of a replacement. What an earlier run left in the directory is removed.
 ///
 /// # Errors
 /// [`Kind::Conflict`] when there is something at `path` that must not be replaced; what `render`
@@ -26,17 +27,19 @@ pub fn export_file(
         Some(dir) if !dir.as_os_str().is_empty() => dir,
         _ => Path::new("."),
     };
+    sweep(dir);
     let written = match disk::create_unnamed(dir) {
         Ok(file) => write(&file, path, render).and_then(|()| give_name(&file, dir, path, force)),
         Err(error) if disk::not_supported(&error) => write_named(dir, path, force, render),
         Err(error) => Err(error).at("write", path),
     };
     written.map_err(|error| disk::advise(error, "no file was written"))?;
-    disk::sync_dir(dir).inspect_err(|_| {
+    let durable = disk::sync_dir(dir).inspect_err(|_| {
         if !force {
             let _ = disk::remove(path);
         }
-    })
+    });
+    durable.map_err(|error| disk::advise(error, "it is not sure that the file is there to stay"))
 }
 
 fn check(path: &Path, force: bool) -> Result<()> {
@@ -70,7 +73,8 @@ fn give_name(file: &File, dir: &Path, path: &Path, force: bool) -> Result<()> {
     match disk::name(file, path) {
         Err(error) if error.kind() == ErrorKind::AlreadyExists && force => {
             // A file without a name can only get a free one.
-            let temp = dir.join(format!(".holdall-{}.tmp", uuid::Uuid::new_v4()));
+            let temp = dir.join(temp_name());
+            file.lock().at("lock", path)?;
             disk::name(file, &temp).at("write", path)?;
             disk::rename_over(&temp, path).at("replace", path).inspect_err(|_| {
                 let _ = disk::remove(&temp);
@@ -78,6 +82,31 @@ fn give_name(file: &File, dir: &Path, path: &Path, force: bool) -> Result<()> {
         }
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Err(exists(path)),
         done => done.at("write", path),
+    }
+}
+
+const TEMP_END: &str = ".tmp";
+
+/// A name for a file that has no other yet. Whoever writes it holds its lock.
+fn temp_name() -> String {
+    format!("{}{}{TEMP_END}", disk::OUR_NAMES, uuid::Uuid::new_v4())
+}
+
+fn is_temp_name(name: &str) -> bool {
+    let middle = name.strip_prefix(disk::OUR_NAMES).and_then(|rest| rest.strip_suffix(TEMP_END));
+    middle.is_some_and(|middle| uuid::Uuid::try_parse(middle).is_ok())
+}
+
+/// Removes what runs left that were killed: nobody holds its lock. What cannot be removed is in
+/// nobody's way.
+fn sweep(dir: &Path) {
+    for entry in dir.read_dir().into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(is_temp_name)
+            && let Ok(file) = disk::open(&entry.path())
+            && file.try_lock().is_ok()
+        {
+            let _ = disk::remove(&entry.path());
+        }
     }
 }
 
@@ -89,7 +118,8 @@ fn write_named(
     render: &mut dyn FnMut(&mut (dyn Write + Send)) -> Result<()>,
 ) -> Result<()> {
     let temp =
-        tempfile::Builder::new().prefix(".holdall-").suffix(".tmp").tempfile_in(dir).at("write", path)?;
+        tempfile::Builder::new().prefix(&temp_name()).rand_bytes(0).tempfile_in(dir).at("write", path)?;
+    temp.as_file().lock().at("lock", path)?;
     write(temp.as_file(), path, render)?;
     let named = if force { temp.persist(path) } else { temp.persist_noclobber(path) };
     match named.map_err(|refused| refused.error) {
@@ -177,6 +207,24 @@ mod tests {
             assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
             assert_eq!(names(dir.path()), ["a.tar.gz"]);
         }
+    }
+
+    #[test]
+    fn what_a_killed_run_left_goes_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let (left, held) = (temp_name(), temp_name());
+        let others = [".holdall-A-0.tmp", ".holdall-lock", ".holdall-mine.tmp", "a.tmp"];
+        for name in [&left, &held].into_iter().map(String::as_str).chain(others) {
+            std::fs::write(at(name), "half").unwrap();
+        }
+        let holder = File::open(at(&held)).unwrap();
+        holder.lock().unwrap();
+        export_file(&at("a.tar.gz"), false, &mut text("one")).unwrap();
+        let mut expected: Vec<String> = others.iter().map(|name| (*name).to_owned()).collect();
+        expected.extend([held, "a.tar.gz".to_owned()]);
+        expected.sort();
+        assert_eq!(names(dir.path()), expected);
     }
 
     #[test]

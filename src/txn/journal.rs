@@ -124,6 +124,9 @@ pub(super) struct Rows {
     pub scope: Vec<Scope>,
     /// Rows that other sessions use too, as far as they were not there before.
     pub shared: Vec<SharedRow>,
+    /// Those that were there: another import may have brought them, which is taken back first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub there: Vec<SharedRow>,
     /// The document of what was there before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,

@@ -39,9 +39,10 @@ impl StateLock {
     }
 
     fn take_within(state_dir: &Path, patience: Duration) -> Result<Self> {
-        disk::make_dirs(state_dir, &mut Vec::new())?;
         let path = state_dir.join("lock");
-        let file = disk::open_lock(&path).at("open", &path)?;
+        let file = disk::make_dirs(state_dir, &mut Vec::new())
+            .and_then(|()| disk::open_lock(&path).at("open", &path))
+            .map_err(|error| disk::advise(error, "nothing was changed"))?;
         if wait(&file, patience).at("lock", &path)? {
             return Ok(Self { _file: file });
         }
@@ -83,8 +84,15 @@ impl HarnessLock {
             let made = !disk::exists(path)?;
             let file = disk::open_lock(path).at("open", path)?;
             let left = deadline.saturating_duration_since(Instant::now());
-            if !wait(&file, left).at("lock", path)? {
-                return Ok(None);
+            match wait(&file, left) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(error) => {
+                    if made {
+                        let _ = disk::remove(path);
+                    }
+                    return Err(error).at("lock", path);
+                }
             }
             // Whoever held it may have removed the file, and a lock without a name protects nothing.
             let held = file.metadata().at("look at", path)?;

@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::carry;
 use super::content::Hashing;
 use super::disk;
+use super::hold::{Hold, hold};
 use super::journal::{
     self, Change, Content, ImportDir, Journal, Line, Purpose, Rows, Session, Shared, Step, Tidied,
 };
 use super::lock::StateLock;
+use super::meanwhile::{Awaited, Stamp};
 use super::plan::{Action, Moved, SessionPlan};
-use super::recover;
-use super::rows::{self, Schema};
+use super::rows::{self, Databases, Schema};
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::model::Time;
 use crate::model::rows::Scope;
@@ -58,6 +59,9 @@ pub struct Transaction {
     staging: Mutex<Staging>,
     /// What the databases look like, or why they cannot be used; each is looked at once.
     pub(super) schemas: Mutex<BTreeMap<PathBuf, Result<Arc<Schema>>>>,
+    /// Files that are replaced or removed, as they were at the beginning: the content that takes their
+    /// place knows nothing of what a program wrote into them later.
+    pub(super) found: BTreeMap<PathBuf, Stamp>,
     /// Whether the temporary files are still ours to remove.
     pub(super) open: bool,
     _lock: StateLock,
@@ -75,6 +79,8 @@ enum Place {
 pub(super) struct Staging {
     /// For each session and step, what was rendered.
     pub staged: Vec<Vec<Option<Staged>>>,
+    /// For each session and step, what has to be there; of rows only.
+    pub awaited: Vec<Vec<Awaited>>,
     /// Sessions that were left out.
     pub dropped: Vec<bool>,
     /// Directories that are sure to exist.
@@ -91,6 +97,20 @@ impl Transaction {
     /// [`Kind::Busy`] when another import or undo is at work, [`Kind::Conflict`] when there is an
     /// import of this id, [`Kind::Unsupported`] when a plan names a path that no import may change.
     pub fn begin(state_dir: &Path, import_id: &str, meta: Meta, plans: Vec<SessionPlan>) -> Result<Self> {
+        let (journal, places) = Self::plan(import_id, meta, plans)?;
+        Self::start(hold(state_dir)?, journal, places)
+    }
+
+    /// As [`Transaction::begin`], by whoever holds the machine already.
+    ///
+    /// # Errors
+    /// As [`Transaction::begin`].
+    pub fn begin_in(hold: Hold, import_id: &str, meta: Meta, plans: Vec<SessionPlan>) -> Result<Self> {
+        let (journal, places) = Self::plan(import_id, meta, plans)?;
+        Self::start(hold, journal, places)
+    }
+
+    fn plan(import_id: &str, meta: Meta, plans: Vec<SessionPlan>) -> Result<(Journal, Vec<Vec<Place>>)> {
         if !journal::valid_id(import_id) {
             return Err(Error::usage(format!("{import_id:?} cannot be the name of an import")));
         }
@@ -108,22 +128,43 @@ impl Transaction {
             journal.tidied.push(Tidied { path, mode });
         }
         let places = enter(&mut journal, plans)?;
+        Ok((journal, places))
+    }
 
-        let lock = StateLock::take(state_dir).map_err(nothing_changed)?;
-        recover::all(state_dir)?;
+    fn start(hold: Hold, mut journal: Journal, places: Vec<Vec<Place>>) -> Result<Self> {
+        let Hold { state_dir, lock } = hold;
         journal.dirs = missing_dirs(&journal);
-        let dir = ImportDir::new(state_dir, import_id);
+        let mut found = BTreeMap::new();
+        let steps = journal.sessions.iter().flat_map(|session| &session.steps);
+        for step in steps.filter(|step| matches!(step.change, Change::Replace | Change::Remove)) {
+            // What is not there any more is found out when it is backed up.
+            found.extend(Stamp::of(&step.path)?.map(|stamp| (step.path.clone(), stamp)));
+        }
+        let dir = ImportDir::new(&state_dir, &journal.id);
         dir.make().map_err(nothing_changed)?;
         let staging = Staging {
+            awaited: journal
+                .sessions
+                .iter()
+                .map(|session| vec![Awaited::default(); session.steps.len()])
+                .collect(),
             staged: journal.sessions.iter().map(|session| vec![None; session.steps.len()]).collect(),
             dropped: vec![false; journal.sessions.len()],
             ..Staging::default()
         };
         let staging = Mutex::new(staging);
         let schemas = Mutex::default();
-        let transaction = Self { dir, journal, places, staging, schemas, open: true, _lock: lock };
+        let transaction = Self { dir, journal, places, staging, schemas, found, open: true, _lock: lock };
         transaction.dir.write(&transaction.journal).map_err(nothing_changed)?;
         Ok(transaction)
+    }
+
+    /// Says that a session is new: its rows must not be there when they are put in place, although the
+    /// scope of an action would let them be replaced.
+    pub fn expect_new(&self, session: usize, action: usize) {
+        if let Some(Place::Step(number)) = self.places.get(session).and_then(|actions| actions.get(action)) {
+            self.staging().awaited[session][*number] = Awaited::Nothing;
+        }
     }
 
     /// Renders the content of a `Create` or `Replace`, or the row document of a `Rows`: action
@@ -148,9 +189,10 @@ impl Transaction {
         let step = &steps[number];
         let temp = self.temp(step);
         let staged = match &step.change {
-            Change::Rows(Rows { scope, .. }) => {
-                self.schema(&step.path).and_then(|schema| rows::stage(&schema, scope, &temp, render))
-            }
+            Change::Rows(Rows { scope, .. }) => self.schema(&step.path).and_then(|schema| {
+                self.note_rows(session, number, &schema, scope)?;
+                rows::stage(&schema, scope, &temp, render)
+            }),
             _ => self.ready_for(&step.path).and_then(|()| write_temp(&temp, step, render)),
         };
         let staged = staged.map_err(|error| nothing_changed(error).context(label))?;
@@ -162,6 +204,17 @@ impl Transaction {
         }
         staging.staged[session][number] = Some(staged.clone());
         Ok(staged)
+    }
+
+    /// Notes what is there of a session's rows before those are rendered that take its place.
+    fn note_rows(&self, session: usize, number: usize, schema: &Schema, scope: &[Scope]) -> Result<()> {
+        if self.staging().awaited[session][number] == Awaited::Nothing {
+            return Ok(());
+        }
+        let databases = Databases::new(std::slice::from_ref(schema));
+        let now = rows::now(&databases, &schema.path, scope, &mut io::sink())?;
+        self.staging().awaited[session][number] = Awaited::Rows(now);
+        Ok(())
     }
 
     /// Leaves a session out; its temporary files go.
@@ -282,7 +335,7 @@ fn enter(journal: &mut Journal, plans: Vec<SessionPlan>) -> Result<Vec<Vec<Place
                 Action::Rows { path, scope, shared } => {
                     let after = Some(format!("rows/{steps}.new"));
                     let scope = in_order(scope, &path, &session.label)?;
-                    (Change::Rows(Rows { scope, shared, before: None, after }), path, None)
+                    (Change::Rows(Rows { scope, shared, there: Vec::new(), before: None, after }), path, None)
                 }
             };
             let new = modified.map(|time| Content {

@@ -19,6 +19,7 @@ use super::journal::{
     self, Change, Content, ImportDir, Journal, Line, Moved, Purpose, Rows, Session, State, Step, Tidied,
 };
 use super::lock::StateLock;
+use super::orphans::{Orphans, with_orphans};
 use super::recover;
 use super::rows::{self, Databases};
 use super::stage::nothing_changed;
@@ -72,7 +73,7 @@ struct Way {
 /// for an import.
 pub fn undo(state_dir: &Path, import_id: Option<&str>, force: bool) -> Result<UndoReport> {
     // Where nothing was ever imported, not even a lock file is made.
-    if !journal::imports_dir(state_dir).exists() {
+    if !disk::exists(&journal::imports_dir(state_dir))? {
         choose(state_dir, import_id)?;
     }
     let lock = StateLock::take(state_dir)?;
@@ -81,10 +82,10 @@ pub fn undo(state_dir: &Path, import_id: Option<&str>, force: bool) -> Result<Un
     let dir = ImportDir::new(state_dir, &id);
     let Some(import) = dir.read(Purpose::Import)? else { return Err(not_found(&id)) };
     let databases = Databases::new(&import.databases);
-    let ways = import
-        .sessions
-        .iter()
-        .map(|session| find_way(session, &dir, &databases).map_err(|error| error.context(&session.label)));
+    let orphans = Orphans::find(state_dir, &import)?;
+    let ways = import.sessions.iter().map(|session| {
+        find_way(session, &import, &dir, &databases, &orphans).map_err(|error| error.context(&session.label))
+    });
     let ways = ways.collect::<Result<Vec<Way>>>()?;
     let obstacle = import.folder().map_or(Ok(Some(None)), folder::obstacle)?;
     if !force {
@@ -117,6 +118,7 @@ pub fn undo(state_dir: &Path, import_id: Option<&str>, force: bool) -> Result<Un
         }
         report.sessions.push(UndoneSession { label, about, failure });
     }
+    orphans.adopt(&mut journal);
     if let Err(error) = stage(&dir, &mut journal, &databases, &to_save, &mut report.saved) {
         for saved in &report.saved {
             let _ = disk::remove(&saved.copy);
@@ -162,15 +164,23 @@ fn not_found(id: &str) -> Error {
 }
 
 /// Compares what is there now with what the import left.
-fn find_way(session: &Session, dir: &ImportDir, databases: &Databases) -> Result<Way> {
-    let lines = session.lines.iter().filter(|line| !line.there);
-    let lines = lines.map(|line| Line { applied: None, ..line.clone() }).collect();
+fn find_way(
+    session: &Session,
+    import: &Journal,
+    dir: &ImportDir,
+    databases: &Databases,
+    orphans: &Orphans,
+) -> Result<Way> {
+    let is_ours = |line: &&Line| !line.there || orphans.has_line(import, line);
+    let lines = session.lines.iter().filter(is_ours);
+    let lines = lines.map(|line| Line { applied: None, there: false, ..line.clone() }).collect();
     let label = session.label.clone();
     let back = Session { label, about: Value::Null, steps: Vec::new(), lines, failed: None };
     let mut way = Way { session: back, changed: Vec::new(), unkept: None };
     for step in &session.steps {
+        let step = &with_orphans(step, orphans);
         let now = match &step.change {
-            Change::Rows(_) if !step.path.is_file() => None,
+            Change::Rows(_) if !disk::is_file(&step.path)? => None,
             Change::Rows(rows) => rows::now(databases, &step.path, &rows.scope, &mut io::sink())?,
             _ => content::read(&step.path)?,
         };
@@ -180,12 +190,15 @@ fn find_way(session: &Session, dir: &ImportDir, databases: &Databases) -> Result
             _ => false,
         };
         // With the same bytes before and after, its time and mode are still to be brought back.
-        let shares =
-            matches!(&step.change, Change::Rows(rows) if !rows.shared.is_empty() && step.path.is_file());
+        let shares = matches!(&step.change, Change::Rows(rows) if !rows.shared.is_empty())
+            && disk::is_file(&step.path)?;
         if holds(&step.old) && !holds(&step.new) && !shares {
             continue;
         }
-        let backup = step.backup.as_ref().filter(|name| dir.backups().join(name).is_file());
+        let backup = match &step.backup {
+            Some(name) if disk::exists(&dir.backups().join(name))? => Some(name),
+            _ => None,
+        };
         let is_back = shares && holds(&step.old);
         if step.old.is_some() && backup.is_none() && !is_back {
             way.unkept = Some(step.path.clone());
@@ -256,10 +269,17 @@ fn stage(
     to_save: &[(usize, usize)],
     saved: &mut Vec<Saved>,
 ) -> Result<()> {
+    // Noted before they are made: a crash leaves none of them.
+    let steps = journal.sessions.iter().flat_map(|session| &session.steps);
+    let temps = steps.filter(|step| step.change.has_temp()).filter_map(|step| step.path.parent());
+    let missing: BTreeSet<PathBuf> = (journal.tidied.iter().map(|tidied| tidied.path.as_path()).chain(temps))
+        .flat_map(|dir| disk::missing_parents(&dir.join("x")))
+        .collect();
+    journal.dirs.extend(missing);
     dir.write(journal)?;
     for Tidied { path, mode } in journal.tidied.iter().rev() {
         if !disk::exists(path)? {
-            disk::make_dirs(path, &mut journal.dirs)?;
+            disk::make_dirs(path, &mut Vec::new())?;
             disk::set_mode_of_dir(path, *mode).at("set the mode of", path)?;
         }
     }
@@ -286,7 +306,7 @@ fn stage(
         let (Some(backup), Some(new)) = (&step.backup, &step.new) else { continue };
         let (backup, temp) = (dir.backups().join(backup), step.temp(&journal.id));
         let restored = if step.change.has_temp() {
-            step.path.parent().map_or(Ok(()), |dir| disk::make_dirs(dir, &mut journal.dirs))?;
+            step.path.parent().map_or(Ok(()), |dir| disk::make_dirs(dir, &mut Vec::new()))?;
             let restored = content::duplicate(&backup, &temp, Some(new))?;
             files.push(temp);
             restored

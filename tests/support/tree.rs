@@ -48,3 +48,32 @@ fn collect(root: &Path, dir: &Path, tree: &mut Tree) {
         tree.insert(path.strip_prefix(root).expect("below").to_owned(), node);
     }
 }
+
+/// Makes `to` an exact copy of the directory `from`: modes and times of files, modes of directories,
+/// links as they are. What is at `to` goes.
+pub fn copy(from: &Path, to: &Path) {
+    drop(fs::remove_dir_all(to));
+    copy_into(from, to);
+}
+
+fn copy_into(from: &Path, to: &Path) {
+    fs::create_dir(to).expect("a directory can be made");
+    for entry in fs::read_dir(from).expect("it can be read") {
+        let path = entry.expect("a directory entry").path();
+        let target = to.join(path.file_name().expect("an entry has a name"));
+        let meta = fs::symlink_metadata(&path).expect("it is there");
+        if meta.is_dir() {
+            copy_into(&path, &target);
+        } else if meta.is_symlink() {
+            let link = fs::read_link(&path).expect("a link");
+            std::os::unix::fs::symlink(link, &target).expect("a link can be made");
+        } else {
+            fs::copy(&path, &target).expect("a file can be copied");
+            let modified = meta.modified().expect("Unix keeps it");
+            let file = fs::File::open(&target).expect("it was made");
+            file.set_modified(modified).expect("its owner may");
+        }
+    }
+    let mode = fs::symlink_metadata(from).expect("it is there").permissions();
+    fs::set_permissions(to, mode).expect("its owner may");
+}

@@ -4,6 +4,7 @@
 //! transcript for each session. It has no index: its own list is made by looking at the files.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use unicode_normalization::UnicodeNormalization;
@@ -35,8 +36,9 @@ pub fn valid_id(id: &str) -> bool {
 /// Delivers every session, from directory entries alone. Links are not followed.
 ///
 /// # Errors
-/// When a directory cannot be read.
+/// When a directory or file cannot be looked at; after all that can be was delivered.
 pub fn scan(env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
+    let mut refused = None;
     for project in entries(&data_dir(env).join("projects"))? {
         if !project.is_dir {
             continue;
@@ -46,8 +48,15 @@ pub fn scan(env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
             if !file.is_file {
                 continue;
             }
-            // A file that went away meanwhile is no error.
-            let Ok(meta) = fs::symlink_metadata(&file.path) else { continue };
+            let meta = match fs::symlink_metadata(&file.path) {
+                Ok(meta) => meta,
+                // A file that went away meanwhile is no error.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => {
+                    refused.get_or_insert(Error::io("look at", &file.path, error));
+                    continue;
+                }
+            };
             let modified = meta.modified().at("read the time of", &file.path)?;
             found(Found {
                 id: id.to_owned(),
@@ -58,7 +67,7 @@ pub fn scan(env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
             });
         }
     }
-    Ok(())
+    refused.map_or(Ok(()), Err)
 }
 
 /// Whether the name of the project directory allows that the session belongs to `dir` or below.
@@ -70,7 +79,7 @@ pub fn may_be_in(found: &Found, dir: &Path) -> bool {
     // Earlier versions kept some of the characters that are now replaced.
     let project: String = project.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let Some(dir) = dir.to_str() else { return true };
-    let name = flatten(dir);
+    let name = flatten(&dir.nfc().collect::<String>());
     let wanted = name.trim_end_matches('-');
     let wanted = wanted.get(..LONGEST).unwrap_or(wanted);
     project.starts_with(wanted)

@@ -4,7 +4,7 @@
 //! makes anew), locks, and the keys of running processes.
 
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -16,7 +16,7 @@ use super::place::Part;
 use crate::env::Env;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::harness::common::directory::{Entry, entries};
-use crate::harness::common::files::{Files, Source};
+use crate::harness::common::files::{Files, Identity, Source};
 use crate::harness::common::jsonl::complete_length;
 use crate::harness::{Found, NativeSession};
 use crate::model::{Agent, FileMeta, Head, Notes, Role, time};
@@ -80,8 +80,8 @@ pub fn open(env: &Env, found: &Found) -> Result<NativeSession> {
 pub fn subagents(found: &Found) -> Result<Vec<(Found, Head)>> {
     let mut agents = Vec::new();
     for entry in entries(&found.path.with_extension("").join("subagents"))? {
-        let Some(agent) = agent_of(&entry) else { continue };
-        let Ok(meta) = fs::symlink_metadata(&entry.path) else { continue };
+        let Some(agent) = agent_of(&entry)? else { continue };
+        let meta = fs::symlink_metadata(&entry.path).at("look at", &entry.path)?;
         let modified = meta.modified().at("read the time of", &entry.path)?;
         let file =
             Found { id: agent.id.clone(), path: entry.path, bytes: Some(meta.len()), modified, head: None };
@@ -94,28 +94,50 @@ pub fn subagents(found: &Found) -> Result<Vec<(Found, Head)>> {
     Ok(agents)
 }
 
-/// Who the sub-agent is whose transcript this entry is.
-fn agent_of(entry: &Entry) -> Option<Agent> {
-    let id = entry.name.strip_suffix(".jsonl")?.strip_prefix("agent-")?;
-    if !entry.is_file {
-        return None;
-    }
+/// Who the sub-agent is whose transcript this entry is; `None`: it is none.
+///
+/// # Errors
+/// When what is known of it cannot be read.
+fn agent_of(entry: &Entry) -> Result<Option<Agent>> {
+    let id = entry.name.strip_suffix(".jsonl").and_then(|name| name.strip_prefix("agent-"));
+    let Some(id) = id.filter(|_| entry.is_file) else { return Ok(None) };
     let mut bytes = Vec::new();
     let path = entry.path.with_extension("meta.json");
-    if fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file())
-        && let Ok(file) = File::open(&path)
-        && file.take(LARGEST_META).read_to_end(&mut bytes).is_err()
-    {
-        bytes.clear();
+    let is_there = match fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
+        meta => meta.at("look at", &path)?.is_file(),
+    };
+    if is_there {
+        match File::open(&path) {
+            // The file stays behind, and whoever takes the others along says so.
+            Err(error) if error.kind() == ErrorKind::PermissionDenied => {}
+            file => {
+                let file = file.at("open", &path)?;
+                file.take(LARGEST_META).read_to_end(&mut bytes).at("read", &path)?;
+            }
+        }
     }
     let meta: AgentMeta<'_> = parse_prefix(&bytes).unwrap_or_default();
     let owned = |text: &Text<'_>| text.get().map(str::to_owned);
-    Some(Agent {
+    Ok(Some(Agent {
         id: id.to_owned(),
         call_id: owned(&meta.tool_use_id),
         kind: owned(&meta.kind),
         title: owned(&meta.description),
-    })
+    }))
+}
+
+/// Whether what stands behind the last line end is a whole record, as the program reads it.
+fn is_record(file: &mut File, offset: u64) -> std::io::Result<bool> {
+    file.seek(SeekFrom::Start(offset))?;
+    let mut rest = BufReader::new(file);
+    if !rest.fill_buf()?.starts_with(b"{") {
+        return Ok(false);
+    }
+    match serde_json::from_reader::<_, serde::de::IgnoredAny>(rest) {
+        Err(error) if error.is_io() => Err(error.into()),
+        parsed => Ok(parsed.is_ok()),
+    }
 }
 
 struct Collector {
@@ -140,7 +162,7 @@ impl Collector {
                 self.leave_out();
                 continue;
             }
-            let agent = agent_of(&entry);
+            let agent = agent_of(&entry)?;
             let (project, id) = (project.to_owned(), id.to_owned());
             self.take(Part::Subagent { project, id, name: entry.name }, &entry.path, agent)?;
         }
@@ -155,8 +177,9 @@ impl Collector {
         }
         let mut file = match File::open(path) {
             Ok(file) => file,
-            Err(_) if part.role() != Role::Transcript => {
-                self.notes.add("file.unreadable", "a file of the session could not be read and stays behind");
+            Err(error) if part.role() != Role::Transcript => {
+                let error = Error::io("open", path, error);
+                self.notes.add("file.unreadable", format!("{error}; the file stays behind"));
                 return Ok(());
             }
             Err(error) => return Err(Error::io("open", path, error)),
@@ -165,6 +188,9 @@ impl Collector {
         let mut size = meta.len();
         if part.role() != Role::Attachment {
             size = complete_length(&mut file, size).at("read", path)?;
+            if size < meta.len() && is_record(&mut file, size).at("read", path)? {
+                size = meta.len();
+            }
             if size < meta.len() {
                 self.notes
                     .add("record.torn", "the last record is not complete; the program may be writing it");
@@ -175,7 +201,8 @@ impl Collector {
             .then(|| meta.modified().ok().map(|modified| time::to_millis(DateTime::<Utc>::from(modified))))
             .flatten();
         let meta = FileMeta { role: part.role(), path: part.to_string(), size, modified, agent };
-        self.files.push(meta, Source::Path(path.to_owned()));
+        let identity = Identity::of(&file, size).at("read", path)?;
+        self.files.push(meta, Source::Path(path.to_owned(), identity));
         Ok(())
     }
 

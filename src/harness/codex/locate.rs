@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::env::Env;
@@ -137,11 +137,20 @@ fn walk(
 /// Every thread of the store, by its newest file.
 ///
 /// # Errors
-/// When a directory cannot be read.
+/// When a directory or file cannot be looked at.
 pub fn scan(env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
     let mut newest: HashMap<String, (Rollout, fs::Metadata)> = HashMap::new();
+    let mut refused = None;
     rollouts(&home(env), &mut |rollout, entry| {
-        let Ok(meta) = entry.metadata() else { return };
+        let meta = match entry.metadata() {
+            Ok(meta) => meta,
+            // A file that went away meanwhile is no error.
+            Err(error) if error.kind() == ErrorKind::NotFound => return,
+            Err(error) => {
+                refused.get_or_insert(Error::io("look at", &entry.path(), error));
+                return;
+            }
+        };
         if !meta.is_file() && !meta.is_symlink() {
             return;
         }
@@ -156,7 +165,7 @@ pub fn scan(env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
         let modified = meta.modified().at("look at", &rollout.path)?;
         found(Found { id, path: rollout.path, bytes: Some(meta.len()), modified, head: None });
     }
-    Ok(())
+    refused.map_or(Ok(()), Err)
 }
 
 /// Of two files of one thread, Codex goes on with the higher one.

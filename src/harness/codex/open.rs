@@ -11,7 +11,7 @@ use super::locate::{self, Name};
 use super::segments::{self, Chain};
 use super::{index, record};
 use crate::error::{Error, IoContext, Kind, Result};
-use crate::harness::common::files::{Files, Source};
+use crate::harness::common::files::{Files, Identity, Source};
 use crate::harness::common::jsonl;
 use crate::harness::{Found, NativeSession};
 use crate::model::{Agent, FileMeta, Notes, Payload, Role, Time, time};
@@ -65,8 +65,8 @@ impl Session<'_> {
             copy.flush().at("write to", Path::new(NOWHERE))?;
             measured(copy)?
         } else {
-            let size = self.whole_size(path)?;
-            (Source::Path(path.to_owned()), size)
+            let (size, identity) = self.whole_size(path)?;
+            (Source::Path(path.to_owned(), identity), size)
         };
         let role = if agent.is_some() { Role::Subagent } else { Role::Transcript };
         let path = plain_path(&locate::relative(self.home, path), id);
@@ -75,10 +75,15 @@ impl Session<'_> {
     }
 
     /// The length of a file without a last line that Codex is still writing.
-    fn whole_size(&mut self, path: &Path) -> Result<u64> {
+    fn whole_size(&mut self, path: &Path) -> Result<(u64, Identity)> {
         let mut file = File::open(path).at("open", path)?;
+        let size = self.whole_size_of(&mut file, path)?;
+        Ok((size, Identity::of(&file, size).at("read", path)?))
+    }
+
+    fn whole_size_of(&mut self, file: &mut File, path: &Path) -> Result<u64> {
         let length = file.metadata().at("look at", path)?.len();
-        let whole = jsonl::complete_length(&mut file, length).at("read", path)?;
+        let whole = jsonl::complete_length(file, length).at("read", path)?;
         if whole == length {
             return Ok(length);
         }

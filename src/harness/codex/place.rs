@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::index;
 use super::locate::{self, Name};
 use crate::error::{Error, Kind, Result};
+use crate::harness::common::files;
 use crate::harness::{Growth, Layout, OutFile, OutSource, Stored, Target};
 use crate::model::{FileMeta, Role, Time, ids};
 
@@ -152,4 +153,14 @@ fn matches_digits(text: &str, form: &str) -> bool {
 /// A compressed rollout is replaced by a plain one beside it, which Codex prefers.
 fn plain(path: &Path) -> PathBuf {
     if locate::is_packed(path) { path.with_extension("") } else { path.to_owned() }
+}
+
+/// The directory as Codex 0.169 writes it down, and compares it with where it is started: with its links
+/// resolved as far as it exists. One that the session has already stays as it is.
+pub fn cwd(target: &Target<'_>) -> String {
+    let cwd = target.cwd.to_string_lossy();
+    if target.source.cwd.as_deref() == Some(&*cwd) {
+        return cwd.into_owned();
+    }
+    files::real_path(target.cwd).to_string_lossy().into_owned()
 }

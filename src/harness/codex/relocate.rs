@@ -88,7 +88,7 @@ struct Fields<'a> {
 
 impl<'t> Mover<'t> {
     fn new(target: &'t Target<'t>, file: &'t FileMeta) -> Self {
-        let cwd = target.cwd.to_string_lossy().into_owned();
+        let cwd = place::cwd(target);
         let mut paths = target.paths.clone();
         if let Some(old) = &target.source.cwd {
             // A relative directory maps nothing below it; the directory itself is compared as a whole.

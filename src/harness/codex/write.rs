@@ -62,7 +62,7 @@ impl<'a> Writer<'a> {
         let mut writer = Self {
             target,
             agent: agent.is_some(),
-            cwd: target.cwd.to_string_lossy().into_owned(),
+            cwd: place::cwd(target),
             out: BufWriter::with_capacity(64 << 10, out),
             fidelity: Fidelity::default(),
             names: Names::default(),

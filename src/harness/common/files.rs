@@ -1,8 +1,9 @@
 //! Payloads made of files on this machine.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
 
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::model::{FileMeta, Payload, ReadSeek};
@@ -11,11 +12,57 @@ use crate::model::{FileMeta, Payload, ReadSeek};
 #[derive(Debug)]
 pub enum Source {
     /// The first [`FileMeta::size`] bytes of this file.
-    Path(PathBuf),
+    Path(PathBuf, Identity),
     /// This file, which has no name (an unpacked or joined copy in the temporary directory).
     Anonymous(File),
     /// These few bytes.
     Bytes(Vec<u8>),
+}
+
+/// Tells a file from another one that has got its name since.
+///
+/// Its length was measured when the session was opened. The same length of the file that took its place
+/// would be neither the old session nor the new one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Device and number on it.
+    #[cfg(unix)]
+    node: (u64, u64),
+    /// When it was made, where the system knows: numbers are given again.
+    created: Option<SystemTime>,
+    /// Whether the measured length ends with a line.
+    ends_line: bool,
+}
+
+impl Identity {
+    /// Of an open file of which the first `size` bytes are taken.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn of(file: &File, size: u64) -> io::Result<Self> {
+        Ok(Self::from(&file.metadata()?, ends_line(file, size)?))
+    }
+
+    fn from(meta: &Metadata, ends_line: bool) -> Self {
+        #[cfg(unix)]
+        let node = {
+            use std::os::unix::fs::MetadataExt;
+            (meta.dev(), meta.ino())
+        };
+        Self {
+            #[cfg(unix)]
+            node,
+            created: meta.created().ok(),
+            ends_line,
+        }
+    }
+}
+
+/// Whether the first `size` bytes end with a line. One that was cut off and written anew ends elsewhere.
+fn ends_line(file: &File, size: u64) -> io::Result<bool> {
+    let Some(last) = size.checked_sub(1) else { return Ok(false) };
+    let mut byte = [0];
+    Ok(read_at(file, &mut byte, last)? == 1 && byte == *b"\n")
 }
 
 /// A payload made of files.
@@ -53,7 +100,14 @@ impl Payload for Files {
             return Err(Error::new(Kind::NotFound, format!("the session has no file {index}")));
         };
         let (file, path) = match source {
-            Source::Path(path) => (File::open(path).at("open", path)?, path.as_path()),
+            Source::Path(path, identity) => {
+                let file = File::open(path).at("open", path)?;
+                if Identity::of(&file, meta.size).at("look at", path)? != *identity {
+                    let message = format!("{} was replaced while it was read", path.display());
+                    return Err(Error::new(Kind::Busy, message).hint("try again"));
+                }
+                (file, path.as_path())
+            }
             Source::Anonymous(file) => {
                 let path = Path::new(&meta.path);
                 (file.try_clone().at("open", path)?, path)
@@ -177,4 +231,58 @@ pub fn real_path(path: &Path) -> PathBuf {
         }
     }
     real
+}
+
+#[cfg(all(test, unix))]
+#[allow(clippy::disallowed_methods)] // Tests play the program.
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+    use crate::model::Role;
+
+    fn opened(path: &Path, size: u64) -> Files {
+        let identity = Identity::of(&File::open(path).expect("a file"), size).expect("readable");
+        let meta = FileMeta { role: Role::Transcript, path: "x".into(), size, modified: None, agent: None };
+        let mut files = Files::default();
+        files.push(meta, Source::Path(path.to_owned(), identity));
+        files
+    }
+
+    fn read(files: &Files) -> Result<String> {
+        let mut text = String::new();
+        files.open(0)?.read_to_string(&mut text).at("read", Path::new("x"))?;
+        Ok(text)
+    }
+
+    #[test]
+    fn a_file_that_grows_is_the_same_and_one_that_took_its_name_is_not() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("a");
+        fs::write(&path, "one\ntwo\nto").expect("writable");
+        let files = opened(&path, 8);
+        File::options()
+            .append(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(b"rn\n"))
+            .expect("writable");
+        assert_eq!(read(&files).expect("the same file"), "one\ntwo\n");
+
+        let other = dir.path().join("b");
+        fs::write(&other, "another one\nof more lines\n").expect("writable");
+        fs::rename(&other, &path).expect("it takes the name");
+        let error = read(&files).expect_err("it is another file");
+        assert_eq!(error.kind(), Kind::Busy);
+        assert!(error.to_string().contains("replaced while"), "{error}");
+    }
+
+    #[test]
+    fn a_file_that_is_written_anew_does_not_end_with_the_same_line() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("a");
+        fs::write(&path, "one\ntwo\n").expect("writable");
+        let files = opened(&path, 8);
+        fs::write(&path, "something else\nand more\n").expect("writable");
+        assert_eq!(read(&files).expect_err("it is another text").kind(), Kind::Busy);
+    }
 }

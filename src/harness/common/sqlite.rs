@@ -10,6 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use rusqlite::config::DbConfig;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, ErrorCode, OpenFlags, Params, Row};
 
@@ -24,8 +25,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Snapshot {
     connection: Connection,
     path: PathBuf,
-    unchanging: Option<Stamp>,
+    /// Files that are read without a lock, as they were before.
+    unchanging: Vec<(PathBuf, Stamp)>,
 }
+
+/// SQLite's own way to the files of this system, without locks.
+const NO_LOCKS: &str = if cfg!(windows) { "vfs=win32-none" } else { "vfs=unix-none" };
 
 /// What tells that a file has changed.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,15 +59,22 @@ impl Snapshot {
             Err(error) => return Err(Error::io("open", path, error)),
         };
         let is_quiet = !has_content(path, "-wal") && !has_content(path, "-journal");
+        let log = beside(path, "-wal");
+        let log_stamp = self::stamp(&log).ok();
         let mode = if is_quiet { Mode::Unchanging } else { Mode::Locked };
+        let mut unchanging = Vec::new();
         let connection = match begin(path, mode) {
             Err(error) if mode == Mode::Locked && code(&error) == Some(ErrorCode::CannotOpen) => {
+                unchanging.extend(log_stamp.map(|stamp| (log, stamp)));
                 begin(path, Mode::Unwritable).map_err(|_| error)
             }
             connection => connection,
         };
         let connection = connection.map_err(|error| explain(path, error))?;
-        let snapshot = Self { connection, path: path.to_owned(), unchanging: is_quiet.then_some(stamp) };
+        if is_quiet || !unchanging.is_empty() {
+            unchanging.push((path.to_owned(), stamp));
+        }
+        let snapshot = Self { connection, path: path.to_owned(), unchanging };
         snapshot.check()?;
         Ok(Some(snapshot))
     }
@@ -82,8 +94,11 @@ impl Snapshot {
     /// # Errors
     /// When another program has changed the database meanwhile and no lock kept it from doing so.
     pub fn check(&self) -> Result<()> {
-        let Some(expected) = &self.unchanging else { return Ok(()) };
-        if stamp(&self.path).at("look at", &self.path)? == *expected {
+        let mut is_as_before = true;
+        for (path, expected) in &self.unchanging {
+            is_as_before &= stamp(path).at("look at", path)? == *expected;
+        }
+        if is_as_before {
             return Ok(());
         }
         let message = format!("{} changed while it was read", self.path.display());
@@ -210,7 +225,8 @@ fn begin(path: &Path, mode: Mode) -> rusqlite::Result<Connection> {
     let connection = match mode {
         Mode::Locked => Connection::open_with_flags(path, flags)?,
         Mode::Unchanging => open_uri(path, "immutable=1", flags)?,
-        Mode::Unwritable => open_uri(path, "nolock=1", flags)?,
+        // Not `nolock=1`, with which SQLite reads no log at all.
+        Mode::Unwritable => open_uri(path, NO_LOCKS, flags)?,
     };
     connection.busy_timeout(PATIENCE)?;
     // The schema is another program's: nothing in it may run more than plain SQL, and a damaged page
@@ -220,6 +236,7 @@ fn begin(path: &Path, mode: Mode) -> rusqlite::Result<Connection> {
     if mode == Mode::Unwritable {
         // The index of the WAL is then kept in memory instead of a `-shm` file.
         connection.query_row("PRAGMA locking_mode = exclusive", [], |_| Ok(()))?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     }
     connection.execute_batch("BEGIN")?;
     // The first read fixes the state that all others see.
@@ -274,6 +291,10 @@ fn explain(path: &Path, error: rusqlite::Error) -> Error {
                 .hint("`sqlite3 DATABASE .recover` saves what is left of it")
         }
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => {
+            // SQLite does not say why.
+            if let Err(refused) = fs::File::open(path) {
+                return Error::io("open", path, refused);
+            }
             Error::new(Kind::Io, format!("cannot open {there}: {error}")).hint(
                 "a program that was ended while it wrote may have left it unfinished: start that program once, or copy \
                  the database with its -wal and -journal files to a directory that you can write to",

@@ -156,12 +156,12 @@ fn short_id(name: &str) -> Option<&str> {
 }
 
 fn is_listable(env: &Env, path: &Path) -> bool {
-    let found = locate::in_store(path);
+    let found = locate::in_store(path).ok().flatten();
     found.is_some_and(|found: Found| matches!(head::head(env, &found), Ok(Some(_))))
 }
 
 fn id_of(path: &Path) -> Option<String> {
-    locate::in_store(path).map(|found| found.id)
+    locate::in_store(path).ok().flatten().map(|found| found.id)
 }
 
 /// Whether a model answered in a file.
@@ -349,7 +349,7 @@ fn listed(
         return;
     }
     let Ok(cwd) = projects::real_path(Path::new(cwd)) else { return };
-    let serving = serving.entry(cwd.clone()).or_insert_with(|| projects::serving(data, &cwd));
+    let serving = serving.entry(cwd.clone()).or_insert_with(|| projects::serving(data, &cwd).ok().flatten());
     if serving.as_deref() == Some(folder) || (serving.is_none() && projects::is_hash(folder)) {
         return;
     }

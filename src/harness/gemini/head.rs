@@ -72,7 +72,7 @@ pub fn head(env: &Env, found: &Found) -> Result<Option<Head>> {
     if !facts.resumable || facts.is_subagent {
         return Ok(None);
     }
-    Ok(Some(facts.head(env, found, id)))
+    facts.head(env, found, id).map(Some)
 }
 
 fn read(file: &mut File, range: std::ops::Range<u64>) -> std::io::Result<Vec<u8>> {
@@ -223,15 +223,15 @@ impl Facts {
         self.model = end.model.or(self.model.take());
     }
 
-    fn head(self, env: &Env, found: &Found, id: String) -> Head {
+    fn head(self, env: &Env, found: &Found, id: String) -> Result<Head> {
         let data = locate::data_dir(env);
         let dir = locate::project_dir(&found.path);
         let in_store = found.path.starts_with(&data);
         let cwd = match dir.filter(|_| in_store) {
-            Some(dir) => projects::cwd_of(&data, &dir, &self.dirs),
+            Some(dir) => projects::cwd_of(&data, &dir, &self.dirs)?,
             None => checkpoint::owner(&found.path).or_else(|| self.dirs.first().cloned()),
         };
-        Head {
+        Ok(Head {
             harness: super::INFO.id.to_owned(),
             id,
             title: self.summary.or(self.prompt).as_deref().and_then(title),
@@ -240,7 +240,7 @@ impl Facts {
             updated: self.updated.or_else(|| Some(time::to_millis(found.modified.into()))),
             model: self.model,
             ..Head::default()
-        }
+        })
     }
 }
 
@@ -323,7 +323,7 @@ pub fn subagent(env: &Env, path: &Path, parent: &Head) -> Result<Option<Head>> {
     };
     // Its summary is its report, not its title.
     facts.summary = None;
-    let mut head = facts.head(env, &found, id);
+    let mut head = facts.head(env, &found, id)?;
     head.cwd.clone_from(&parent.cwd);
     head.parent = Some(parent.id.clone());
     Ok(Some(head))

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::native;
 use super::{head, projects};
 use crate::env::Env;
-use crate::error::Result;
+use crate::error::{Error, IoContext, Kind, Result};
 use crate::harness::Found;
 use crate::harness::common::directory::entries;
 
@@ -51,60 +51,79 @@ pub fn checkpoint_tag(name: &str) -> Option<&str> {
 /// Delivers every session once.
 ///
 /// # Errors
-/// When a directory cannot be read.
+/// When a directory or file cannot be read; after all that can be was delivered.
 pub fn scan(env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
     let mut files = Vec::new();
     for project in entries(&data_dir(env).join("tmp"))?.into_iter().filter(|project| project.is_dir) {
         let chats = entries(&project.path.join("chats"))?;
         files.extend(chats.into_iter().filter(|file| file.is_file && is_session(&file.name)));
     }
-    let all: Vec<Found> = files.par_iter().filter_map(|file| in_store(&file.path)).collect();
+    let all: Vec<Result<Option<Found>>> = files.par_iter().map(|file| in_store(&file.path)).collect();
     let mut sessions: BTreeMap<String, Vec<Found>> = BTreeMap::new();
+    let mut refused = None;
     for file in all {
-        sessions.entry(file.id.clone()).or_default().push(file);
+        match file {
+            Ok(file) => file.into_iter().for_each(|file| {
+                sessions.entry(file.id.clone()).or_default().push(file);
+            }),
+            Err(error) => drop(refused.get_or_insert(error)),
+        }
     }
     for files in sessions.into_values() {
-        found(newest(env, files));
+        match newest(env, files) {
+            Ok(newest) => found(newest),
+            Err(error) => drop(refused.get_or_insert(error)),
+        }
     }
-    Ok(())
+    refused.map_or(Ok(()), Err)
 }
 
 /// The session in a file; `None` when there is none that the program would list.
-pub fn in_store(path: &Path) -> Option<Found> {
-    // A file that goes away meanwhile is no error.
-    let header = header(path).ok()??;
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn in_store(path: &Path) -> Result<Option<Found>> {
+    let there = header(path).and_then(|header| Ok((header, fs::symlink_metadata(path)?)));
+    let (header, meta) = match there {
+        Ok((Some(header), meta)) => (header, meta),
+        Ok((None, _)) => return Ok(None),
+        // A file that goes away meanwhile is no error.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Error::io("read", path, error)),
+    };
     if native::text(header.kind.as_deref()).is_some_and(|kind| kind == "subagent") {
-        return None;
+        return Ok(None);
     }
-    let id = native::text(header.session_id.as_deref()).filter(|id| !id.is_empty())?.into_owned();
-    let meta = fs::symlink_metadata(path).ok()?;
-    Some(Found {
-        id,
-        path: path.to_owned(),
-        bytes: Some(meta.len()),
-        modified: meta.modified().ok()?,
-        head: None,
-    })
+    let id = native::text(header.session_id.as_deref()).filter(|id| !id.is_empty());
+    let Some(id) = id.map(|id| id.into_owned()) else { return Ok(None) };
+    let modified = meta.modified().at("look at", path)?;
+    Ok(Some(Found { id, path: path.to_owned(), bytes: Some(meta.len()), modified, head: None }))
 }
 
 /// Of several files of one session, the one that the program takes.
-fn newest(env: &Env, mut files: Vec<Found>) -> Found {
+///
+/// # Errors
+/// When one of them cannot be read: it may be the one.
+fn newest(env: &Env, mut files: Vec<Found>) -> Result<Found> {
     if files.len() == 1 {
-        return files.remove(0);
+        return Ok(files.remove(0));
     }
     let rank = |file: &Found| {
-        let head = head::head(env, file).ok().flatten();
+        let head = match head::head(env, file) {
+            Err(error) if error.kind() == Kind::Io => return Err(error),
+            head => head.ok().flatten(),
+        };
         let dir = project_dir(&file.path).unwrap_or_default();
-        (head.is_some(), head.and_then(|head| head.updated), !projects::is_hash(&dir))
+        Ok((head.is_some(), head.and_then(|head| head.updated), !projects::is_hash(&dir)))
     };
     let mut best = 0;
-    let ranks: Vec<_> = files.iter().map(rank).collect();
+    let ranks: Vec<_> = files.iter().map(rank).collect::<Result<_>>()?;
     for place in 1..files.len() {
         if ranks[place] > ranks[best] {
             best = place;
         }
     }
-    files.swap_remove(best)
+    Ok(files.swap_remove(best))
 }
 
 /// The name of the project directory that a file in `chats` is in.

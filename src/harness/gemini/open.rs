@@ -14,7 +14,7 @@ use super::{head, relocate};
 use crate::env::Env;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::harness::common::directory::entries;
-use crate::harness::common::files::{Files, Source};
+use crate::harness::common::files::{Files, Identity, Source};
 use crate::harness::common::jsonl;
 use crate::harness::{Found, NativeSession};
 use crate::model::{Agent, FileMeta, Head, Notes, Role, Time, time};
@@ -87,7 +87,14 @@ struct Session<'d> {
 }
 
 impl Session<'_> {
-    fn push(&mut self, role: Role, path: &Path, size: u64, modified: Option<Time>, agent: Option<Agent>) {
+    fn push(
+        &mut self,
+        role: Role,
+        path: &Path,
+        (size, identity): (u64, Identity),
+        modified: Option<Time>,
+        agent: Option<Agent>,
+    ) {
         let below = if path.starts_with(self.data) {
             locate::relative(self.data, path)
         } else {
@@ -98,18 +105,26 @@ impl Session<'_> {
                 None => format!("tmp/project/chats/{name}"),
             }
         };
-        self.files.push(FileMeta { role, path: below, size, modified, agent }, Source::Path(path.to_owned()));
+        self.files.push(
+            FileMeta { role, path: below, size, modified, agent },
+            Source::Path(path.to_owned(), identity),
+        );
     }
 
     /// The length of a file without a last line that is being written, and without what holdall put
     /// behind it for the program's clock.
-    fn whole_size(&mut self, path: &Path) -> Result<u64> {
+    fn whole_size(&mut self, path: &Path) -> Result<(u64, Identity)> {
         let mut file = File::open(path).at("open", path)?;
+        let size = self.whole_size_of(&mut file, path)?;
+        Ok((size, Identity::of(&file, size).at("read", path)?))
+    }
+
+    fn whole_size_of(&mut self, file: &mut File, path: &Path) -> Result<u64> {
         let length = file.metadata().at("look at", path)?.len();
-        let mut whole = jsonl::complete_length(&mut file, length).at("read", path)?;
+        let mut whole = jsonl::complete_length(file, length).at("read", path)?;
         if whole < length {
             file.seek(SeekFrom::Start(whole)).at("read", path)?;
-            let is_record = record::is_whole(&file).at("read", path)?;
+            let is_record = record::is_whole(&mut *file).at("read", path)?;
             if is_record || path.extension().is_some_and(|extension| extension == "json") {
                 return Ok(length);
             }
@@ -157,8 +172,10 @@ impl Session<'_> {
             if entry.is_dir && depth > 0 {
                 self.add_tree(&entry.path, depth - 1)?;
             } else if entry.is_file {
-                let size = entry.path.metadata().at("look at", &entry.path)?.len();
-                self.push(Role::Attachment, &entry.path, size, None, None);
+                let file = File::open(&entry.path).at("open", &entry.path)?;
+                let size = file.metadata().at("look at", &entry.path)?.len();
+                let identity = Identity::of(&file, size).at("read", &entry.path)?;
+                self.push(Role::Attachment, &entry.path, (size, identity), None, None);
             }
         }
         Ok(())

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -32,10 +33,25 @@ struct Registry {
 
 impl Registry {
     /// One slug that is none makes the program forget all of them.
-    fn read(data: &Path) -> Self {
-        let Ok(bytes) = fs::read(data.join("projects.json")) else { return Self::default() };
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    fn read(data: &Path) -> Result<Self> {
+        let bytes = content(&data.join("projects.json"))?.unwrap_or_default();
         let registry: Self = serde_json::from_slice(&bytes).unwrap_or_default();
-        if registry.projects.values().all(|slug| is_slug(slug)) { registry } else { Self::default() }
+        let all = registry.projects.values().all(|slug| is_slug(slug));
+        Ok(if all { registry } else { Self::default() })
+    }
+}
+
+/// What is in a file; `None`: there is none.
+fn content(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) => match error.kind() {
+            ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::IsADirectory => Ok(None),
+            _ => Err(Error::io("read", path, error)),
+        },
     }
 }
 
@@ -56,61 +72,87 @@ pub fn hash(cwd: &str) -> String {
 }
 
 /// Whose directory it is, as its markers say. The program trims what they say.
-fn owner(data: &Path, base: &str, dir: &str) -> Option<String> {
-    let text = fs::read_to_string(data.join(base).join(dir).join(MARKER)).ok()?;
-    Some(text.trim().to_owned()).filter(|owner| !owner.is_empty())
+fn owner(data: &Path, base: &str, dir: &str) -> Result<Option<String>> {
+    let bytes = content(&data.join(base).join(dir).join(MARKER))?.unwrap_or_default();
+    let text = String::from_utf8(bytes).unwrap_or_default();
+    Ok(Some(text.trim().to_owned()).filter(|owner| !owner.is_empty()))
+}
+
+/// Whether no marker says that a directory is another one's than that of `cwd`.
+fn may_serve(data: &Path, slug: &str, cwd: &str) -> Result<bool> {
+    for base in BASES {
+        if owner(data, base, slug)?.is_some_and(|owner| !same(&owner, cwd)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The slug that the registry has for `cwd`, unless a marker says otherwise.
+fn registered(registry: &Registry, data: &Path, cwd: &str) -> Result<Option<String>> {
+    for (path, slug) in &registry.projects {
+        if same(path, cwd) && may_serve(data, slug, cwd)? {
+            return Ok(Some(slug.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// The working directory of the project directory `tmp/<dir>`. `hints` are paths that it may be, from
 /// its sessions.
-pub fn cwd_of(data: &Path, dir: &str, hints: &[String]) -> Option<String> {
-    if let Some(owner) = BASES.iter().find_map(|base| owner(data, base, dir)) {
-        return Some(owner);
-    }
-    let registry = Registry::read(data);
-    if let Some((cwd, _)) = registry.projects.iter().find(|(_, slug)| *slug == dir) {
-        return Some(cwd.clone());
-    }
-    if is_hash(dir) {
-        let known = || registry.projects.keys().cloned().chain(owners(data).into_values());
-        if let Some(cwd) = hints.iter().cloned().chain(known()).find(|cwd| hash(cwd) == dir) {
-            return Some(cwd);
+///
+/// # Errors
+/// When what tells it is there and cannot be read.
+pub fn cwd_of(data: &Path, dir: &str, hints: &[String]) -> Result<Option<String>> {
+    for base in BASES {
+        if let Some(owner) = owner(data, base, dir)? {
+            return Ok(Some(owner));
         }
     }
-    hints.first().cloned()
+    let registry = Registry::read(data)?;
+    if let Some((cwd, _)) = registry.projects.iter().find(|(_, slug)| *slug == dir) {
+        return Ok(Some(cwd.clone()));
+    }
+    if is_hash(dir) {
+        let known = registry.projects.keys().cloned().chain(owners(data)?.into_values());
+        if let Some(cwd) = hints.iter().cloned().chain(known).find(|cwd| hash(cwd) == dir) {
+            return Ok(Some(cwd));
+        }
+    }
+    Ok(hints.first().cloned())
 }
 
 /// All directories that say whose they are.
-fn owners(data: &Path) -> BTreeMap<String, String> {
+fn owners(data: &Path) -> Result<BTreeMap<String, String>> {
     let mut owners = BTreeMap::new();
     for base in BASES {
-        for entry in entries(&data.join(base)).unwrap_or_default() {
-            if let Some(owner) = owner(data, base, &entry.name) {
+        for entry in entries(&data.join(base))? {
+            if let Some(owner) = owner(data, base, &entry.name)? {
                 owners.entry(entry.name).or_insert(owner);
             }
         }
     }
-    owners
+    Ok(owners)
 }
 
 /// The directory of the store that the program uses for `cwd`, a path as [`real_path`] gives it; `None`:
 /// it would make a new one.
-pub fn serving(data: &Path, cwd: &str) -> Option<String> {
-    let registry = Registry::read(data);
-    let owners = owners(data);
-    let is_own =
-        |slug: &str| BASES.iter().all(|base| owner(data, base, slug).is_none_or(|owner| same(&owner, cwd)));
-    let registered = registry.projects.iter().find(|(path, slug)| same(path, cwd) && is_own(slug));
-    if let Some((_, slug)) = registered {
-        return Some(slug.clone());
+///
+/// # Errors
+/// When what tells it is there and cannot be read.
+pub fn serving(data: &Path, cwd: &str) -> Result<Option<String>> {
+    let registry = Registry::read(data)?;
+    let owners = owners(data)?;
+    if let Some(slug) = registered(&registry, data, cwd)? {
+        return Ok(Some(slug));
     }
     if let Some((slug, _)) = owners.iter().find(|(_, owner)| same(owner, cwd)) {
-        return Some(slug.clone());
+        return Ok(Some(slug.clone()));
     }
     // A directory of the right name without a marker is taken for its own.
     let name = slugify(Path::new(cwd).file_name().and_then(|name| name.to_str()).unwrap_or_default());
     let is_free = !registry.projects.values().any(|taken| *taken == name) && !owners.contains_key(&name);
-    (is_free && data.join("tmp").join(&name).is_dir()).then_some(name)
+    Ok((is_free && data.join("tmp").join(&name).is_dir()).then_some(name))
 }
 
 /// What is wrong with the registry; `None`: nothing, or there is none.
@@ -141,18 +183,14 @@ impl Project {
     /// sessions of one import, and that directories of the same name do not want the same one.
     ///
     /// # Errors
-    /// When the path is not Unicode.
+    /// When the path is not Unicode, or the registry or a marker cannot be read.
     pub fn of(target: &Target<'_>) -> Result<Self> {
         let cwd = real_path(target.cwd)?;
         let data = locate::data_dir(target.env);
-        let registry = Registry::read(&data);
-        let owners = owners(&data);
-        let is_own = |slug: &str| {
-            BASES.iter().all(|base| owner(&data, base, slug).is_none_or(|owner| same(&owner, &cwd)))
-        };
-        let registered = registry.projects.iter().find(|(path, slug)| same(path, &cwd) && is_own(slug));
-        if let Some((_, slug)) = registered {
-            return Ok(Self { slug: slug.clone(), cwd });
+        let registry = Registry::read(&data)?;
+        let owners = owners(&data)?;
+        if let Some(slug) = registered(&registry, &data, &cwd)? {
+            return Ok(Self { slug, cwd });
         }
         if let Some((slug, _)) = owners.iter().find(|(slug, owner)| same(owner, &cwd) && is_slug(slug)) {
             return Ok(Self { slug: slug.clone(), cwd });

@@ -44,13 +44,17 @@ pub fn relocate(
     })?;
     input.seek(SeekFrom::Start(0)).at("read", path)?;
     if !is_log {
-        let (found, fields) = document(&mut input).at("read", path)?;
+        let found = document(&mut input).at("read", path)?;
+        input.seek(SeekFrom::Start(0)).at("read", path)?;
+        let Some((start, fields)) = found else {
+            // Neither form: whatever can be saved of it, the bytes are where it has to be saved from.
+            return io::copy(&mut input, out).map(drop).at("copy", path);
+        };
         changes = mover.changes(&fields).collect();
-        if let Some(start) = found.filter(|_| !fields.iter().any(|field| field.name == "projectHash")) {
+        if !fields.iter().any(|field| field.name == "projectHash") {
             // What the program needs to know a log by.
             changes.insert(0, (start..start, format!("\"projectHash\":\"{}\",", mover.hash)));
         }
-        input.seek(SeekFrom::Start(0)).at("read", path)?;
     }
     let last = copy(input, &changes, !is_log, out).at("copy", path)?;
     if last != Some(b'\n') {
@@ -59,18 +63,20 @@ pub fn relocate(
     Ok(())
 }
 
-/// The metadata of a session that is one object, and where its first member may begin.
-fn document(input: &mut dyn ReadSeek) -> io::Result<(Option<u64>, Vec<Field>)> {
+/// Of a session that is one object: where its first member may begin, and its metadata. `None`: it is
+/// not one object and nothing else.
+fn document(input: &mut dyn ReadSeek) -> io::Result<Option<(u64, Vec<Field>)>> {
     let mut walker = Walker::document(input);
     let mut fields = Vec::new();
     walker.space()?;
     let start = walker.offset() + 1;
     let walked = walker.object(&mut |walker, key| record::metadata(walker, key, &mut fields, &mut None));
     match walked {
-        Err(Trouble::Io(error)) => Err(error),
-        Err(Trouble::Broken) => Ok((None, Vec::new())),
-        Ok(()) => Ok((Some(start), fields)),
+        Err(Trouble::Io(error)) => return Err(error),
+        Err(Trouble::Broken) => return Ok(None),
+        Ok(()) => walker.space()?,
     }
+    Ok(walker.peek()?.is_none().then_some((start, fields)))
 }
 
 /// Copies with the changes; returns the last byte. `join`: line ends become spaces, which in JSON

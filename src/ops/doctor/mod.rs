@@ -36,6 +36,7 @@ use crate::error::Result;
 use crate::harness::diagnosis::{Checkup, Finding, Known};
 use crate::harness::{self, HARNESSES, Harness};
 use crate::progress::Progress;
+use crate::txn;
 
 pub use report::{Report, Row};
 
@@ -80,6 +81,8 @@ pub fn run(env: &Env, options: &Options, progress: &dyn Progress) -> Result<Repo
     let mut found = Vec::new();
     let mut warnings = Vec::new();
     let recovered = machine::imports(env, options.fix, &mut found)?;
+    // What is found now must still be so when it is put right.
+    let hold = options.fix.then(|| txn::hold(&env.state_dir())).transpose()?;
     let stores: Vec<Store> = chosen
         .par_iter()
         .filter_map(|harness| store(env, *harness))
@@ -104,10 +107,9 @@ pub fn run(env: &Env, options: &Options, progress: &dyn Progress) -> Result<Repo
     }
     gone::look(env, &stores, &mut found);
     damage::look(env, &stores, progress, &mut found);
-    let fixed = if options.fix {
-        repair::run(env, options, &stores, &found, progress, &mut warnings)?
-    } else {
-        repair::Fixed::nothing(found.len())
+    let fixed = match hold {
+        Some(hold) => repair::run(env, options, &stores, &found, hold, progress, &mut warnings)?,
+        None => repair::Fixed::nothing(found.len()),
     };
     Ok(Report::new(options.fix, recovered, found, fixed, warnings))
 }

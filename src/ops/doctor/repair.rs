@@ -17,7 +17,7 @@ use crate::ops::import::apply;
 use crate::ops::import::incoming::Session;
 use crate::progress::Progress;
 use crate::txn::plan::SessionPlan;
-use crate::txn::{Meta, Outcome, Transaction};
+use crate::txn::{Hold, Meta, Outcome, Transaction};
 
 /// What became of the findings.
 pub struct Fixed {
@@ -34,7 +34,7 @@ impl Fixed {
     }
 }
 
-/// Puts right what can be.
+/// Puts right what can be. `hold` was taken before it was looked for.
 ///
 /// # Errors
 /// When the repairs could not be begun, or could not be brought to an end. What stands in the way
@@ -44,6 +44,7 @@ pub fn run(
     options: &Options,
     stores: &[Store],
     found: &[Found],
+    hold: Hold,
     progress: &dyn Progress,
     warnings: &mut Vec<String>,
 ) -> Result<Fixed> {
@@ -96,7 +97,9 @@ pub fn run(
     }
     let jobs = jobs::apart(jobs::join(all), warnings);
     if !jobs.is_empty() {
-        carry_out(env, &jobs, &sessions, progress, warnings, &mut fixed)?;
+        carry_out(env, stores, &jobs, &sessions, hold, progress, warnings, &mut fixed)?;
+    } else {
+        drop(hold);
     }
     if !options.no_confirm {
         ask(env, stores, found, warnings, &mut fixed);
@@ -169,10 +172,13 @@ fn finding_path(found: &Found) -> Option<&Path> {
     found.finding.path.as_deref()
 }
 
+#[allow(clippy::too_many_arguments)] // Each is something else.
 fn carry_out(
     env: &Env,
+    stores: &[Store],
     jobs: &[Job<'_>],
     sessions: &[Again<'_>],
+    hold: Hold,
     progress: &dyn Progress,
     warnings: &mut Vec<String>,
     fixed: &mut Fixed,
@@ -194,10 +200,11 @@ fn carry_out(
         })
         .collect();
     let import_id = apply::import_id(env);
-    let transaction = Transaction::begin(&env.state_dir(), &import_id, meta, plans)?;
+    let transaction = Transaction::begin_in(hold, &import_id, meta, plans)?;
     progress.begin("repairing", 0);
     for (place, job) in jobs.iter().enumerate() {
-        if let Err(error) = stage(env, &transaction, place, job, sessions) {
+        let staged = is_still(stores, job).and_then(|()| stage(env, &transaction, place, job, sessions));
+        if let Err(error) = staged {
             if error.kind() == Kind::Io {
                 transaction.abandon()?;
                 return Err(error);
@@ -218,6 +225,19 @@ fn carry_out(
             Outcome::Failed(error) => {
                 warnings.push(format!("{} was not repaired: {error}", job.label));
             }
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to put a part of a transcript in its place when the program went on with it since it was looked
+/// at. From here on the transaction sees to it.
+fn is_still(stores: &[Store], job: &Job<'_>) -> Result<()> {
+    for content in &job.contents {
+        let Content::Copy { path, .. } = content else { continue };
+        let known = stores.iter().flat_map(|store| &store.sessions).map(|known| &known.found);
+        if let Some(found) = known.into_iter().find(|found| found.path == *path) {
+            apply::is_still(found)?;
         }
     }
     Ok(())

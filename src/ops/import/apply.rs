@@ -13,15 +13,15 @@ use super::incoming::Incoming;
 use super::meter::{self, Meter};
 use super::render::Counter;
 use super::report::{Change, Report, ResumeRow, Row, Source, TargetRow};
-use super::{Options, render, verify, warnings};
+use super::{Options, judge, render, verify, warnings};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
-use crate::harness::{OutLine, Stored};
+use crate::harness::{Found, OutLine, Stored};
 use crate::interrupt::Watched;
 use crate::model::Fidelity;
 use crate::progress::Progress;
 use crate::txn::plan::{Action, SessionPlan};
-use crate::txn::{Meta, Outcome, Transaction};
+use crate::txn::{Hold, Meta, Outcome, Transaction};
 
 /// What one planned session does to the disk.
 pub(in crate::ops) struct Work {
@@ -54,7 +54,8 @@ pub struct Done {
     pub verified: Option<&'static str>,
 }
 
-/// Writes what was planned, or only counts it, and reports.
+/// Writes what was planned, or only counts it, and reports. `hold` was taken before it was planned;
+/// without one nothing is written.
 ///
 /// # Errors
 /// When the transaction could not be made; then nothing was changed.
@@ -64,6 +65,7 @@ pub fn run(
     options: &Options,
     plans: Vec<Planned<'_>>,
     mut warnings: Vec<String>,
+    hold: Option<Hold>,
     progress: &dyn Progress,
 ) -> Result<Report> {
     warnings::about_places(env, options, &plans, &mut warnings);
@@ -72,9 +74,10 @@ pub fn run(
     let doing = if options.moved.is_some() { "moving" } else { "importing" };
     progress.begin(if options.dry_run { "planning" } else { doing }, total);
     // A dry run has no name: there is nothing that `undo` could take back.
-    let import_id = (!options.dry_run && plans.iter().any(Planned::acts)).then(|| import_id(env));
-    let (mut done, backup_dir) = match &import_id {
-        Some(id) => write(env, incoming, options, &plans, &work, id, progress)?,
+    let hold = hold.filter(|_| plans.iter().any(Planned::acts)).map(|hold| (hold, import_id(env)));
+    let import_id = hold.as_ref().map(|(_, id)| id.clone());
+    let (mut done, backup_dir) = match hold {
+        Some((hold, id)) => write(env, incoming, options, &plans, &work, (hold, &id), progress)?,
         None => {
             let counted =
                 plans.par_iter().zip(&work).map(|(plan, work)| count(env, options, plan, work, progress));
@@ -219,7 +222,7 @@ fn write(
     options: &Options,
     plans: &[Planned<'_>],
     work: &[Work],
-    import_id: &str,
+    (hold, import_id): (Hold, &str),
     progress: &dyn Progress,
 ) -> Result<(Vec<Done>, Option<PathBuf>)> {
     let meta = Meta {
@@ -241,7 +244,7 @@ fn write(
         })
         .collect();
     make_stores(env, plans, &acting)?;
-    let transaction = Transaction::begin(&env.state_dir(), import_id, meta, session_plans)?;
+    let transaction = Transaction::begin_in(hold, import_id, meta, session_plans)?;
     let staged: Vec<Result<Done>> = acting
         .par_iter()
         .enumerate()
@@ -301,11 +304,20 @@ fn stage(
     meter: &mut Meter<'_>,
 ) -> Result<Done> {
     let mut done = Done::default();
+    plan.existing.as_ref().map_or(Ok(()), is_still)?;
     for (index, (action, content)) in work.actions.iter().zip(&work.contents).enumerate() {
+        if matches!(content, Content::Files(_)) && plan.existing.is_none() {
+            transaction.expect_new(session, index);
+        }
         let bytes = if content.is_nothing() {
             small_bytes(action)
         } else {
             let staged = transaction.stage(session, index, &mut |out| {
+                // The transaction knows what is there from now on, not what was there when it was decided
+                // that nothing of it gets lost.
+                if plan.decision == Decision::Update && !judge::rows_are_as_judged(env, options, plan)? {
+                    return Err(changed(&format!("the session {}", plan.id)));
+                }
                 let mut out = Watched::new(meter.watch(out));
                 done.fidelity.merge(&render_all(env, options, plan, content, &mut out)?);
                 Ok(())
@@ -315,6 +327,25 @@ fn stage(
         done.changes.push(change(action, bytes));
     }
     Ok(done)
+}
+
+/// Refuses where a program went on with the session since it was looked at: what was decided then may
+/// lose that. From here on the transaction sees to it.
+///
+/// # Errors
+/// [`Kind::Conflict`].
+pub(in crate::ops) fn is_still(found: &Found) -> Result<()> {
+    let Found { path, bytes: Some(bytes), modified, .. } = found else { return Ok(()) };
+    let meta = path.symlink_metadata();
+    if meta.is_ok_and(|meta| meta.len() == *bytes && meta.modified().is_ok_and(|time| time == *modified)) {
+        return Ok(());
+    }
+    Err(changed(&path.display().to_string()))
+}
+
+fn changed(what: &str) -> Error {
+    Error::new(Kind::Conflict, format!("{what} has changed meanwhile"))
+        .hint("close the program that writes it, and try again")
 }
 
 /// What a later import needs to recognise a conversion; a session's own bytes speak for themselves.

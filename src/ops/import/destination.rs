@@ -43,6 +43,12 @@ impl Rules {
         let home = text(env.home())?;
         let mut rules = Vec::with_capacity(user.len());
         for (old, new) in user {
+            if Flavour::of(new).is_some_and(|flavour| flavour != Flavour::here()) {
+                return Err(Error::usage(format!(
+                    "--cwd-map {old}={new}: {new:?} is no path of this machine"
+                ))
+                .hint("the new directory is one that is here"));
+            }
             let new = match new.strip_prefix('~') {
                 Some(rest) if rest.is_empty() || rest.starts_with('/') => {
                     text(&absolute(env.home(), rest.trim_start_matches('/')))?

@@ -35,6 +35,26 @@ pub fn judge(env: &Env, options: &Options, here: &Here, planned: &mut Planned<'_
     Ok(verdict)
 }
 
+/// Whether the rows that are there still relate to the incoming ones as they did. Files are told by
+/// their size and time.
+///
+/// # Errors
+/// When either cannot be read.
+pub fn rows_are_as_judged(env: &Env, options: &Options, planned: &Planned<'_>) -> Result<bool> {
+    let (Some(to), Some(target)) = (planned.to, planned.target(env, options)) else { return Ok(true) };
+    for (place, file) in planned.layout.files.iter().enumerate() {
+        if file.stored != Stored::Rows {
+            continue;
+        }
+        let render = |out: &mut dyn Write| render::file(planned, &target, file, out).map(drop);
+        let relation = compare_with_here(env, to, planned.existing.as_ref(), place, file, render)?;
+        if planned.relations.get(place) != Some(&relation) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Compares what `render` writes with what is there instead of `file`, the layout's file `place`.
 fn compare_with_here(
     env: &Env,

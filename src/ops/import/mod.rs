@@ -90,13 +90,15 @@ pub fn run(env: &Env, incoming: &Incoming<'_>, options: &Options, progress: &dyn
         refuse_conflicts(&decide::plan(env, incoming, &options, &rules, &repositories, &mut Vec::new())?)?;
     }
     repositories.clone_missing(&options, progress, &mut warnings)?;
+    // What is decided now must still be so when it is done.
+    let hold = (!options.dry_run).then(|| txn::hold(&env.state_dir())).transpose()?;
     options.write.coming = repositories.coming();
     let options = &options;
     let plans = decide::plan(env, incoming, options, &rules, &repositories, &mut warnings)?;
     if fails {
         refuse_conflicts(&plans)?;
     }
-    let mut report = apply::run(env, incoming, options, plans, warnings, progress)?;
+    let mut report = apply::run(env, incoming, options, plans, warnings, hold, progress)?;
     let left = repositories.finish(options, progress, &mut report);
     warnings::once(&mut report.warnings);
     if let (Some(id), false) = (&report.import_id, left.is_empty())

@@ -92,6 +92,8 @@ pub fn run(env: &Env, options: &Options, progress: &dyn Progress) -> Result<Repo
         [first, ..] if !options.and_folder => first,
         _ => return Err(Error::usage("there has to be one folder to move")),
     };
+    // What is decided from here on must still be so when it is done.
+    let hold = (!options.dry_run).then(|| txn::hold(&env.state_dir())).transpose()?;
     let mut warnings: Vec<String> = ends.iter().flat_map(|ends| ends.warnings.clone()).collect();
     let selection =
         Selection { ids: options.ids.clone(), harnesses: options.harnesses.clone(), ..Selection::default() };
@@ -133,7 +135,7 @@ pub fn run(env: &Env, options: &Options, progress: &dyn Progress) -> Result<Repo
         refuse_to_leave(&plans)?;
     }
     let warnings = std::mem::take(&mut report.warnings);
-    let done = import::apply::run(env, &incoming, &import_options, plans, warnings, progress)?;
+    let done = import::apply::run(env, &incoming, &import_options, plans, warnings, hold, progress)?;
     if first.folder && done.sessions.iter().any(|row| row.action == "move") {
         report.folder = Some(if options.dry_run { "would-move" } else { "moved" });
     }

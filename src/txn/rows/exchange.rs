@@ -156,7 +156,7 @@ fn needed<'a>(database: &'a Database, connection: &Connection, scope: &[Scope]) 
     Ok(needed)
 }
 
-/// Which of these rows are not there.
+/// Which of these rows are not there, and which are.
 ///
 /// # Errors
 /// When the database cannot be read.
@@ -164,17 +164,19 @@ pub(in crate::txn) fn missing(
     databases: &Databases,
     path: &Path,
     rows: Vec<SharedRow>,
-) -> Result<Vec<SharedRow>> {
+) -> Result<(Vec<SharedRow>, Vec<SharedRow>)> {
     let database = databases.get(path)?;
-    let mut missing = Vec::new();
+    let (mut missing, mut present) = (Vec::new(), Vec::new());
     for shared in rows {
         let sql = format!("SELECT 1 FROM {} WHERE {} = ?1", quoted(&shared.row.table), quoted(&shared.key));
         let there = database.connection.query_row(&sql, [Bound(key(&shared, path)?)], |_| Ok(())).optional();
         if there.of(path)?.is_none() {
             missing.push(shared);
+        } else {
+            present.push(shared);
         }
     }
-    Ok(missing)
+    Ok((missing, present))
 }
 
 fn key<'a>(shared: &'a SharedRow, path: &Path) -> Result<&'a Cell<'static>> {

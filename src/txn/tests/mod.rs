@@ -4,6 +4,7 @@
 
 mod folder;
 mod import;
+mod meanwhile;
 mod model;
 mod recovery;
 mod rows;

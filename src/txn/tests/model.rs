@@ -112,7 +112,7 @@ fn texts(snapshot: &Snapshot) -> BTreeMap<PathBuf, String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn an_undo_is_the_inverse_of_an_import(

@@ -15,7 +15,8 @@ pub fn check(data: &[u8]) {
         }
     };
     let printed = manifest.print();
-    let again = Manifest::parse(&printed, printed.len() as u64, limits).expect("what was accepted is accepted again");
+    let again =
+        Manifest::parse(&printed, printed.len() as u64, limits).expect("what was accepted is accepted again");
     assert_eq!(again, manifest, "it reads as it was printed");
     assert_eq!(again.print(), printed);
 

@@ -8,7 +8,6 @@ use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use holdall::error::{Error, IoContext, Result};
@@ -17,6 +16,8 @@ use holdall::progress::Silent;
 use holdall::txn::{self, Action, ImportState, Meta, Moved, Outcome, SessionPlan, Transaction};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
+
+use crate::support::tree;
 
 pub const SESSIONS: usize = 3;
 
@@ -251,9 +252,7 @@ impl World {
 
     /// Makes the directory `root` an exact copy of this world.
     pub fn copy_to(&self, root: &Path) {
-        let _ = fs::remove_dir_all(root);
-        let copied = Command::new("cp").arg("-a").arg(&self.root).arg(root).status().unwrap();
-        assert!(copied.success());
+        tree::copy(&self.root, root);
     }
 
     pub fn snapshot(&self) -> Snapshot {
@@ -263,8 +262,12 @@ impl World {
     }
 
     /// Which sessions are in place, as bits; panics when one is half there.
-    pub fn sessions_in_place(&self, kind: &str, before: &Snapshot) -> i32 {
-        let now = self.snapshot();
+    /// `refused`: empty directories may have been left.
+    pub fn sessions_in_place(&self, kind: &str, before: &Snapshot, refused: bool) -> i32 {
+        let mut now = self.snapshot();
+        if refused {
+            forget_empty(&mut now, before);
+        }
         let index = if kind.ends_with("new") { "store/names/index" } else { "store/index" };
         let text = match now.get(Path::new(index)) {
             Some(Entry::File { text, .. }) => text.clone(),
@@ -377,6 +380,20 @@ impl World {
             labels.map(|label| 1 << label.strip_prefix("x:").unwrap().parse::<u32>().unwrap()).sum::<i32>();
         let all = if scenario.starts_with("undo") && bits != 0 { 0b111 } else { bits };
         assert_eq!(listed, all, "the sessions in the journal, where {bits} are there");
+    }
+}
+
+/// Takes out the directories that were not there before and have nothing in them.
+pub fn forget_empty(now: &mut Snapshot, before: &Snapshot) {
+    loop {
+        let is_empty = |dir: &PathBuf| !now.keys().any(|path| path != dir && path.starts_with(dir));
+        let dirs = now.iter().filter(|(path, entry)| matches!(entry, Entry::Dir(_)) && is_empty(path));
+        let left: Vec<PathBuf> =
+            dirs.map(|(path, _)| path.clone()).filter(|path| !before.contains_key(path)).collect();
+        if left.is_empty() {
+            return;
+        }
+        now.retain(|path, _| !left.contains(path));
     }
 }
 

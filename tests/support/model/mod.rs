@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -35,7 +36,11 @@ struct Shared {
     requests: Mutex<Vec<Request>>,
     stopped: AtomicBool,
     forgives_repeats: AtomicBool,
+    thinks: AtomicBool,
 }
+
+/// So long it thinks at most: a program that waits for its answer must come to an end.
+const LONGEST_THOUGHT: Duration = Duration::from_secs(50);
 
 /// A running server. It stops when dropped.
 pub struct Model {
@@ -54,6 +59,7 @@ impl Model {
             requests: Mutex::default(),
             stopped: AtomicBool::new(false),
             forgives_repeats: AtomicBool::new(false),
+            thinks: AtomicBool::new(false),
         });
         let accepting = std::thread::spawn({
             let shared = Arc::clone(&shared);
@@ -76,6 +82,16 @@ impl Model {
     /// Gemini CLI does that when it resumes a session of its own.
     pub fn forgive_repeats(&self) {
         self.shared.forgives_repeats.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets it think before each answer, until it is told to speak.
+    pub fn think(&self) {
+        self.shared.thinks.store(true, Ordering::SeqCst);
+    }
+
+    /// Lets it answer.
+    pub fn speak(&self) {
+        self.shared.thinks.store(false, Ordering::SeqCst);
     }
 
     /// `http://127.0.0.1:PORT`.
@@ -112,6 +128,10 @@ fn serve(shared: &Shared, mut stream: TcpStream) -> std::io::Result<()> {
     let keep = |refused: Option<String>| {
         let request = Request { body: body.clone(), refused };
         shared.requests.lock().expect("no thread panics with the lock").push(request);
+        let begun = Instant::now();
+        while shared.thinks.load(Ordering::SeqCst) && begun.elapsed() < LONGEST_THOUGHT {
+            std::thread::sleep(Duration::from_millis(5));
+        }
     };
     if path.ends_with("/count_tokens") {
         let tokens = 1 + request.body.len() / 4;

@@ -61,7 +61,14 @@ impl<'a> Claude<'a> {
     /// # Errors
     /// When the program did not resume it, or a provider would refuse the request.
     pub fn resume(&self, id: &str, prompt: &str) -> Result<Value, String> {
-        let model = Model::start(&self.cwd);
+        self.resume_with(&Model::start(&self.cwd), id, prompt)
+    }
+
+    /// The same with a model that runs already.
+    ///
+    /// # Errors
+    /// As [`Claude::resume`].
+    pub fn resume_with(&self, model: &Model, id: &str, prompt: &str) -> Result<Value, String> {
         let args = ["-p", prompt, "--resume", id, "--output-format", "json", "--model", MODEL];
         let ended = run(&mut self.command(&model.url(), &args), Duration::from_secs(60))?;
         let body = request_with(&model.requests(), prompt, &ended)?;
@@ -84,7 +91,21 @@ impl<'a> Claude<'a> {
         prompt: &str,
         shown: &str,
     ) -> Result<(), String> {
-        let model = Model::start(&self.cwd);
+        self.talk_with(&Model::start(&self.cwd), session, more, prompt, shown)
+    }
+
+    /// The same with a model that runs already.
+    ///
+    /// # Errors
+    /// As [`Claude::talk`].
+    pub fn talk_with(
+        &self,
+        model: &Model,
+        session: Option<&str>,
+        more: &[&str],
+        prompt: &str,
+        shown: &str,
+    ) -> Result<(), String> {
         let mut args = vec!["--model", MODEL, "--dangerously-skip-permissions"];
         if let Some(id) = session {
             args.extend(["--resume", id]);

@@ -79,7 +79,20 @@ impl<'a> Codex<'a> {
     /// # Errors
     /// When the program did not resume it, or a provider would refuse the request.
     pub fn resume(&self, id: &str, prompt: &str, with: Option<&str>) -> Result<Value, String> {
-        let model = Model::start(&self.cwd);
+        self.resume_with(&Model::start(&self.cwd), id, prompt, with)
+    }
+
+    /// The same with a model that runs already.
+    ///
+    /// # Errors
+    /// As [`Codex::resume`].
+    pub fn resume_with(
+        &self,
+        model: &Model,
+        id: &str,
+        prompt: &str,
+        with: Option<&str>,
+    ) -> Result<Value, String> {
         let mut args = vec!["exec", "resume", "--json", "--skip-git-repo-check", id, prompt];
         if let Some(name) = with {
             args.extend(["--model", name]);

@@ -97,11 +97,24 @@ impl<'a> Gemini<'a> {
     /// # Errors
     /// When the program did not resume it, or the provider would refuse the request.
     pub fn resume(&self, id: &str, prompt: &str, origin: Origin) -> Result<Value, String> {
-        let model = Model::start(&self.cwd);
+        self.resume_with(&Model::start(&self.cwd), id, prompt, origin)
+    }
+
+    /// The same with a model that runs already.
+    ///
+    /// # Errors
+    /// As [`Gemini::resume`].
+    pub fn resume_with(
+        &self,
+        model: &Model,
+        id: &str,
+        prompt: &str,
+        origin: Origin,
+    ) -> Result<Value, String> {
         if origin == Origin::Own {
             model.forgive_repeats();
         }
-        let ended = self.ask(&model, &["--resume", id, "--prompt", prompt])?;
+        let ended = self.ask(model, &["--resume", id, "--prompt", prompt])?;
         let body = request_with(&model.requests(), prompt, &ended)?;
         match session_id(&ended)? {
             resumed if resumed == id => Ok(body),

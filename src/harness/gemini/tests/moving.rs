@@ -112,6 +112,21 @@ fn a_session_of_earlier_versions_becomes_a_line_of_a_log() {
 }
 
 #[test]
+fn what_is_no_session_any_more_keeps_every_byte() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let way = Way::new(dir.path());
+    let message = "{\"id\":\"a\",\"type\":\"user\",\"content\":\"a\"}\n";
+    for text in [
+        // The header is lost; whoever mends it needs the other lines as they are.
+        format!("{{\"sessionId\":\"{ID}\",\"proj\n{message}{message}"),
+        format!("{message}{message}"),
+        "no JSON\nat all".to_owned(),
+    ] {
+        assert_eq!(way.relocate(LOG, &text), text);
+    }
+}
+
+#[test]
 fn every_file_goes_to_the_project_of_its_new_directory() {
     let dir = tempfile::tempdir().expect("a directory");
     let way = Way::new(dir.path());

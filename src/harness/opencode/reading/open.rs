@@ -2,6 +2,7 @@
 //! beside it.
 
 use std::collections::HashSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -13,7 +14,7 @@ use super::payload::Made;
 use super::session::SessionRow;
 use crate::error::Result;
 use crate::harness::NativeSession;
-use crate::harness::common::files::Source;
+use crate::harness::common::files::{Identity, Source};
 use crate::harness::common::sqlite::text;
 use crate::model::{Agent, FileMeta, Notes, Role};
 
@@ -42,11 +43,11 @@ pub fn open(flavour: &Flavour, database: &Database, data_dir: &Path, id: &str) -
     }
     let mut family: Vec<String> = family.into_iter().collect();
     family.sort_unstable();
-    for (name, path, size) in tool_outputs(database, data_dir, &family)? {
+    for (name, path, size, identity) in tool_outputs(database, data_dir, &family)? {
         let path_in_store = format!("{TOOL_OUTPUT}/{name}");
         let meta =
             FileMeta { role: Role::Attachment, path: path_in_store, size, modified: None, agent: None };
-        made.attach(meta, Source::Path(path));
+        made.attach(meta, Source::Path(path, identity));
     }
     Ok(NativeSession { head: row.head.head(flavour), payload: Box::new(made), notes: Notes::default() })
 }
@@ -85,13 +86,14 @@ fn parts_with(database: &Database, session: &str, words: &str, since: i64) -> Re
     })
 }
 
-/// The files that tools of these sessions wrote, as far as they are still there: name, path, size.
+/// The files that tools of these sessions wrote, as far as they are still there: name, path, size and
+/// which file it is.
 /// The program removes them after some days, so the older parts of a session are not searched.
 fn tool_outputs(
     database: &Database,
     data_dir: &Path,
     sessions: &[String],
-) -> Result<Vec<(String, PathBuf, u64)>> {
+) -> Result<Vec<(String, PathBuf, u64, Identity)>> {
     let dir = data_dir.join(TOOL_OUTPUT);
     let Ok(entries) = std::fs::read_dir(&dir) else { return Ok(Vec::new()) };
     let changed = |entry: std::fs::DirEntry| entry.metadata().and_then(|meta| meta.modified()).ok();
@@ -112,8 +114,9 @@ fn tool_outputs(
     names.sort_unstable();
     let file = |name: String| {
         let path = dir.join(&name);
-        let meta = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file)?;
-        Some((name, path, meta.len()))
+        let size = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file)?.len();
+        let identity = Identity::of(&File::open(&path).ok()?, size).ok()?;
+        Some((name, path, size, identity))
     };
     Ok(names.into_iter().filter_map(file).collect())
 }

@@ -15,7 +15,11 @@ pub fn check(session: &Session<'_>, to: &'static dyn Harness) {
     let written = Session::new(to, File::Transcript, &bytes);
     let payload = written.payload();
     for view in [View::Model, View::Full] {
-        reading::events(to, &payload, view);
+        assert_eq!(
+            reading::events(to, &payload, view).orphans,
+            0,
+            "every result that was written has its call"
+        );
         let notes = to.read(&payload, 0, view, &mut |_: holdall::model::Event<'_>| Ok(()));
         whole(&notes.expect("bytes in memory can be read"));
     }

@@ -1,7 +1,7 @@
 //! Sessions of every harness, in their own form.
 //!
-//! The first byte of an input chooses the harness, the second which of its files the rest is and
-//! into which other harness it is converted.
+//! The first byte of an input chooses the harness, the second which of its files the rest is, into
+//! which other harness it is converted, and what is checked: everything, or one thing in less time.
 //!
 //! - [`reading`]: the list's view of a session, and its events
 //! - [`moving`]: the session for another directory
@@ -28,17 +28,23 @@ pub const HERE: &str = "/nowhere/over/there";
 pub fn check(data: &[u8]) {
     let [harness, how, content @ ..] = data else { return };
     let harness = HARNESSES[usize::from(*harness) % HARNESSES.len()];
-    let other = HARNESSES[usize::from(how >> 2) % HARNESSES.len()];
     let kind = if how & 1 == 0 { File::Transcript } else { File::Beside };
-    let moves = how & 2 == 0;
+    let keeps_id = how & 2 == 0;
+    let other = HARNESSES[usize::from(how >> 2 & 7) % HARNESSES.len()];
+    let is_due = |check: u8| how >> 5 == 0 || (how >> 5) % 3 == check;
     let session = Session::new(harness, kind, content);
-    if kind == File::Transcript {
-        reading::check(&session);
-        converting::check(&session, other);
-    } else {
-        reading::exported(&session);
+    if is_due(0) {
+        match kind {
+            File::Transcript => reading::check(&session),
+            File::Beside => reading::exported(&session),
+        }
     }
-    moving::check(&session, moves);
+    if is_due(1) {
+        moving::check(&session, keeps_id);
+    }
+    if is_due(2) && kind == File::Transcript {
+        converting::check(&session, other);
+    }
 }
 
 /// A file of a session.

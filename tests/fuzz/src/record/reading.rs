@@ -20,11 +20,20 @@ pub fn check(session: &Session<'_>) {
     }
 }
 
-/// The events of a payload's first file, a line each, with what has to hold for them.
-pub fn events(harness: &dyn Harness, payload: &dyn Payload, view: View) -> Vec<String> {
+/// What was read of a transcript.
+#[derive(Debug, PartialEq)]
+pub struct Read {
+    /// The events, a line each, and the notes.
+    pub lines: Vec<String>,
+    /// Results whose call did not come before them: it may be lost, and what is left is still told.
+    pub orphans: usize,
+}
+
+/// The events of a payload's first file, with what has to hold for them.
+pub fn events(harness: &dyn Harness, payload: &dyn Payload, view: View) -> Read {
     let size = payload.files()[0].size;
     let mut lines = Vec::new();
-    let mut calls = HashSet::new();
+    let (mut calls, mut orphans) = (HashSet::new(), 0);
     let notes = harness.read(payload, 0, view, &mut |event: Event<'_>| {
         assert!(view == View::Full || event.in_model, "the model's view has what the model sees: {event:?}");
         let end = event.origin.offset.checked_add(event.origin.length).expect("a place in a file");
@@ -33,16 +42,14 @@ pub fn events(harness: &dyn Harness, payload: &dyn Payload, view: View) -> Vec<S
             EventKind::ToolCall { call_id, .. } => {
                 assert!(calls.insert(call_id.to_string()), "{call_id:?} is the id of one call");
             }
-            EventKind::ToolResult { call_id, .. } => {
-                assert!(calls.contains(&**call_id), "{call_id:?} answers a call");
-            }
+            EventKind::ToolResult { call_id, .. } if !calls.contains(&**call_id) => orphans += 1,
             _ => {}
         }
         lines.push(format!("{event:?}"));
         Ok(())
     });
     lines.push(format!("{:?}", notes.expect("bytes in memory can be read")));
-    lines
+    Read { lines, orphans }
 }
 
 /// The head of a session, as the list reads it from the disk.
