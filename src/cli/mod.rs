@@ -18,6 +18,7 @@ mod import;
 mod inspect;
 mod list;
 mod moving;
+mod out;
 mod repositories;
 mod show;
 pub mod text;

@@ -11,6 +11,7 @@ use inquire::{Confirm, InquireError};
 use serde::Serialize;
 
 use super::args::{Color, Global};
+use super::out::Out;
 use super::text;
 use crate::error::{Error, Kind};
 use crate::progress::Progress;
@@ -96,8 +97,8 @@ impl Ui {
     }
 
     /// Data, buffered; colours go away when stdout is no terminal.
-    pub fn out(&self) -> std::io::BufWriter<anstream::AutoStream<std::io::Stdout>> {
-        std::io::BufWriter::with_capacity(64 << 10, anstream::stdout())
+    pub fn out(&self) -> Out {
+        Out::new()
     }
 
     /// One line of data.
@@ -113,7 +114,7 @@ impl Ui {
     /// # Errors
     /// When stdout is closed.
     pub fn print_json(&self, document: &impl Serialize) -> anyhow::Result<()> {
-        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        let mut out = std::io::BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
         serde_json::to_writer_pretty(&mut out, document)?;
         out.write_all(b"\n")?;
         out.flush()?;

@@ -17,6 +17,7 @@ mod fuzz;
 mod gemini;
 mod import;
 mod kill;
+mod large;
 mod laws;
 mod moves;
 mod odd;
