@@ -5,6 +5,7 @@
 //! `carry` as an import is, so it is as safe. Whether it may be done is found out first,
 //! for all sessions, before anything changes.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
