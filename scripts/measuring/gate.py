@@ -17,7 +17,7 @@ STORED = ROOT / "fixtures" / "bench" / "ratios.json"
 TOLERANCE = 1.15
 ROUNDS = 4
 # Rounds more, for lines that seem slower.
-AGAIN = 8
+AGAIN = 6
 
 
 class Least:
@@ -64,7 +64,7 @@ def slower(ratios, stored):
 def store(lines):
     """Measures and writes the ratios down."""
     least = Least()
-    least.measure(lines, ROUNDS + AGAIN)
+    least.measure(lines, 2 * ROUNDS)
     beside = {line.name: line.gate for line in lines}
     ratios = {name: {"beside": beside[name], "ratio": round(ratio, 4)} for name, ratio in least.ratios(lines).items()}
     STORED.parent.mkdir(parents=True, exist_ok=True)

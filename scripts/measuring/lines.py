@@ -15,7 +15,13 @@ LEVEL = 4
 
 
 def at_most(what, limit, unit=""):
-    return f"{what} ≤ {limit:g}{unit}", lambda f, all: {"wall": f.wall, "cpu": f.cpu, "rss": f.rss / MIB}[what] <= limit
+    def met(f, all):
+        if what == "rss":
+            # What this script itself costs hides what is below it.
+            return f.rss <= max(limit * MIB, all["nothing"].rss)
+        return getattr(f, what) <= limit
+
+    return f"{what} ≤ {limit:.3g}{unit}", met
 
 
 def at_least(rate):
@@ -129,7 +135,7 @@ class Table:
         for name, level in (("export --all", LEVEL), ("export --all --level 6", 6)):
             yield ours(name, "--json", "export", "--all", "--level", str(level), "--force", "-o", RUN / "6.tar.gz" if level == 6 else ARCHIVE, bytes=raw,
                        packs=RUN / "6.tar.gz" if level == 6 else ARCHIVE, targets=[floor(f"gzip -{level}"), at_most("rss", 64, " MiB")],
-                       beside=(f"gzip -{level}", "tar czf", "tar | pigz -p2"), gate=f"gzip -{level}")  # fmt: skip
+                       beside=(f"gzip -{level}", "tar czf", "tar | pigz -p2"), gate=f"gzip -{level}" if level == LEVEL else "")  # fmt: skip
         yield ours("verify", "--json", "verify", ARCHIVE, bytes=raw, targets=[at_least(1000)], beside=("gzip -t",), gate="gzip -t")
         yield ours("inspect", "--json", "inspect", ARCHIVE, bytes=raw, gate="sha256sum")
         yield imported("import", **whole, targets=[at_least(286)], syncs=True, beside=("tar xzf",), gate="tar xzf")

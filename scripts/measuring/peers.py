@@ -66,7 +66,7 @@ def lines(corpus, holdall):
     if found:
         yield Line("list all: holdall", [holdall, "--json", "list", "--all"], home=HOME, before=both, beside=tuple(line.name for line in found))
     converting = {
-        "handoff": ["claude", "codex", "--session-id", name, "--format", "native", "--no-inject"],
+        "handoff": ["claude", "codex", "--session-id", name, "--format", "native"],
         "session-migrate": ["transfer", name, "--from", "claude", "--to", "codex", "--cwd", middle["cwd"]],
         "harness-exchange": ["--from", "claude", "--to", "codex", "--session-id", name, "--non-interactive"],
         "casr": ["resume", "codex", name],

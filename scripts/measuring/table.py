@@ -3,7 +3,7 @@
 import os
 import sys
 
-from .command import MIB
+from .command import MIB, Figures
 
 
 def say(text):
@@ -15,6 +15,7 @@ def say(text):
 def show(figures, least, lines):
     """One line for each command. Returns how many targets were missed."""
     all = {f.name: f for f in figures if not f.problem}
+    all["nothing"] = Figures("nothing", rss=least)
     width = max(len(f.name) for f in figures) + 1
     print(f"{'':{width}}{'wall s':>9}{'cpu s':>9}{'rss MiB':>9}{'MB/s':>8}{'packed':>8}  target, and time (wall, cpu) beside the others")
     missed = 0

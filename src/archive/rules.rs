@@ -107,6 +107,11 @@ pub(super) fn check(manifest: &Manifest, limits: Limits) -> Result<(), String> {
         for file in &session.files {
             total = total.saturating_add(file.meta.size);
         }
+        let elsewhere = session.continues.iter().flat_map(|continues| &continues.grown);
+        let whole = elsewhere.fold(0_u64, |sum, grown| sum.saturating_add(grown.after));
+        if whole > limits.max_size {
+            return Err(named(format!("it continues {whole} bytes; the limit is {}", limits.max_size)));
+        }
     }
     for bundle in &manifest.bundles {
         total = total.saturating_add(bundle.size);

@@ -232,11 +232,12 @@ fn print_row(out: &mut impl Write, ui: &Ui, row: &Row, dry_run: bool, home: &str
             "program" => " (it is in the program's own list)",
             _ => "",
         };
+        let words: Vec<_> = resume.argv.iter().map(|word| text::quoted(word)).collect();
         writeln!(
             out,
             "  resume: cd {} && {}{FAINT}{checked}{FAINT:#}",
-            text::line(&quote(&resume.cwd.to_string_lossy())),
-            text::line(&resume.argv.join(" "))
+            text::line(&text::quoted(&resume.cwd.to_string_lossy())),
+            text::line(&words.join(" "))
         )?;
     }
     Ok(())
@@ -293,16 +294,6 @@ fn told(fidelity: &Fidelity) -> String {
     parts.join(" · ")
 }
 
-/// A word for a POSIX shell.
-fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%~".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
-}
-
 /// Tells how the import `id` can be taken back.
 pub fn advise(ui: &Ui, id: &str, sessions: &[Row]) {
     if sessions.iter().any(|row| !row.changes.is_empty()) {
@@ -323,12 +314,5 @@ mod tests {
             ..Fidelity::default()
         };
         assert_eq!(told(&fidelity), "1 prompt · 3 tool calls (1 in another form) · 3 thoughts (left out)");
-    }
-
-    #[test]
-    fn shell_words() {
-        assert_eq!(quote("/home/me/a-b_c"), "/home/me/a-b_c");
-        assert_eq!(quote("/a b"), "'/a b'");
-        assert_eq!(quote("it's $(x)"), r"'it'\''s $(x)'");
     }
 }

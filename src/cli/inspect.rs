@@ -145,7 +145,7 @@ fn describe(repo: &Repo) -> String {
     }
     let carried = repo.carried.as_ref();
     facts.extend(text::carried(repo).map(|what| format!("carries {what}")));
-    if repo.modified + repo.untracked > 0 && carried.is_none_or(|carried| carried.work.is_none()) {
+    if repo.changed() > 0 && carried.is_none_or(|carried| carried.work.is_none()) {
         facts.push(format!("{} changed, {} untracked files stayed there", repo.modified, repo.untracked));
     }
     facts.extend(repo.remotes.first().map(|remote| remote.url.clone()));

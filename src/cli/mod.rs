@@ -3,6 +3,7 @@
 //! - [`args`]: every command and flag
 //! - [`ui`]: stdout for data, stderr for talk, progress
 //! - [`text`]: untrusted text made safe for a terminal; times and sizes as people read them
+//! - `json`: JSON that a terminal may be shown
 //! - [`exit`]: what happened → exit code
 //! - one module for each group of commands
 
@@ -16,8 +17,10 @@ mod generate;
 mod harnesses;
 mod import;
 mod inspect;
+mod json;
 mod list;
 mod moving;
+mod out;
 mod repositories;
 mod show;
 pub mod text;

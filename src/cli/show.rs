@@ -4,6 +4,7 @@ use std::io::Write;
 
 use super::args::ShowArgs;
 use super::exit::Exit;
+use super::json::Escaped;
 use super::transcript::{Style, Transcript};
 use super::ui::Ui;
 use crate::env::Env;
@@ -20,7 +21,7 @@ pub fn run(env: &Env, ui: &Ui, args: &ShowArgs) -> anyhow::Result<Exit> {
     let view = if args.full { View::Full } else { View::Model };
     let notes = if ui.json {
         let out = std::io::BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
-        let mut viewer = JsonViewer::begin(out, selected.clone())?;
+        let mut viewer = JsonViewer::begin(Escaped::new(out), selected.clone())?;
         let notes = show::read(env, &selected, view, args.full, &mut viewer)?;
         viewer.end()?;
         notes

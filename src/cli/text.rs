@@ -7,10 +7,11 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::archive::manifest::Repo;
 use crate::model::{Time, time};
+pub use crate::place::shell::quoted;
 
 /// Whether a character could do something to a terminal, or hide what a text says: control
 /// characters, and the marks that reorder or hide text. The joiners inside emoji and words do neither.
-fn is_unsafe(c: char) -> bool {
+pub(super) fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
             '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
@@ -129,7 +130,7 @@ pub fn carried(repo: &Repo) -> Option<String> {
     let carried = repo.carried.as_ref()?;
     let number = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     let commits = (carried.commits > 0).then(|| count(number(carried.commits), "commit"));
-    let files = carried.work.as_ref().map(|_| match repo.modified + repo.untracked {
+    let files = carried.work.as_ref().map(|_| match repo.changed() {
         // What was counted differs from what was found: too many files, or none but staged ones.
         0 => "uncommitted work".to_owned(),
         files => count(number(files), "changed file"),
@@ -146,16 +147,6 @@ pub fn fold_home(path: &str, home: &str) -> String {
         Some("") => "~".to_owned(),
         Some(rest) if rest.starts_with('/') => format!("~{rest}"),
         _ => path.to_owned(),
-    }
-}
-
-/// A word as a shell takes it.
-pub fn quoted(word: &str) -> Cow<'_, str> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,=".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        Cow::Borrowed(word)
-    } else {
-        Cow::Owned(format!("'{}'", word.replace('\'', r"'\''")))
     }
 }
 

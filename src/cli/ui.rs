@@ -11,6 +11,8 @@ use inquire::{Confirm, InquireError};
 use serde::Serialize;
 
 use super::args::{Color, Global};
+use super::json::Escaped;
+use super::out::Out;
 use super::text;
 use crate::error::{Error, Kind};
 use crate::progress::Progress;
@@ -96,8 +98,8 @@ impl Ui {
     }
 
     /// Data, buffered; colours go away when stdout is no terminal.
-    pub fn out(&self) -> std::io::BufWriter<anstream::AutoStream<std::io::Stdout>> {
-        std::io::BufWriter::with_capacity(64 << 10, anstream::stdout())
+    pub fn out(&self) -> Out {
+        Out::new()
     }
 
     /// One line of data.
@@ -113,7 +115,8 @@ impl Ui {
     /// # Errors
     /// When stdout is closed.
     pub fn print_json(&self, document: &impl Serialize) -> anyhow::Result<()> {
-        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+        let stdout = std::io::stdout().lock();
+        let mut out = Escaped::new(std::io::BufWriter::with_capacity(64 << 10, stdout));
         serde_json::to_writer_pretty(&mut out, document)?;
         out.write_all(b"\n")?;
         out.flush()?;

@@ -37,7 +37,11 @@ struct Row {
 
 pub fn undo(env: &Env, ui: &Ui, args: &UndoArgs) -> anyhow::Result<Exit> {
     let undone = journal::undo(env, args.import_id.as_deref(), args.force)?;
-    let left = journal::left(env, &undone.import_id)?;
+    // It is done, whatever can be told of what stays.
+    let left = journal::left(env, &undone.import_id).unwrap_or_else(|error| {
+        ui.warn(&[error.to_string()]);
+        Vec::new()
+    });
     let report = Report {
         schema: "holdall.undo/1",
         import_id: undone.import_id,

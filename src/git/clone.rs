@@ -17,6 +17,7 @@ use super::unpack::{self, Bundle};
 use super::url;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::interrupt;
+use crate::place::shell::quoted;
 
 /// How long a remote may say nothing.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -344,7 +345,8 @@ fn remark(
     target: &Path,
     remarks: &mut Vec<String>,
 ) -> Result<()> {
-    let shown = target.display();
+    let path = target.to_string_lossy();
+    let shown = quoted(&path);
     if repo.worktree {
         remarks.push("it was a linked worktree and comes as a repository of its own".to_owned());
     }

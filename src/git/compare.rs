@@ -75,7 +75,7 @@ pub fn compare(recorded: &Repo, dir: &Path) -> Comparison {
         Comparison::OtherRepository
     } else if recorded.commit != here.commit {
         Comparison::OtherCommit { recorded: recorded.commit.clone(), here: here.commit }
-    } else if here.modified + here.untracked > 0 {
+    } else if here.changed() > 0 {
         Comparison::Dirty { modified: here.modified, untracked: here.untracked }
     } else {
         Comparison::Same

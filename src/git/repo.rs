@@ -37,6 +37,13 @@ pub struct Repo {
     pub carried: Option<Carried>,
 }
 
+impl Repo {
+    /// How many files have changes that are not committed. The numbers may be anybody's.
+    pub fn changed(&self) -> u64 {
+        self.modified.saturating_add(self.untracked)
+    }
+}
+
 /// What of a repository an archive carries as a git bundle (version 2).
 ///
 /// The bundle has these references: `refs/heads/<branch>` (or `HEAD` when detached) at

@@ -19,6 +19,7 @@ use super::program::Git;
 use super::repo::Repo;
 use super::unpack::{self, Bundle, Outside};
 use crate::error::{Error, Kind, Result};
+use crate::place::shell::quoted;
 
 /// The tree without entries, which git knows without having it.
 const EMPTY_TREE: &str = "4b825dc642cb6eb9a060e54bf8d69288fbee4904";
@@ -77,8 +78,10 @@ pub fn restore(git: &Git, root: &Path, wanted: Carried<'_>, dry_run: bool) -> Re
             short(commit),
             root.display()
         );
-        return Err(Error::new(Kind::NotFound, message)
-            .hint(format!("`git -C {} fetch --all` may bring it; then import again", root.display())));
+        return Err(Error::new(Kind::NotFound, message).hint(format!(
+            "`git -C {} fetch --all` may bring it; then import again",
+            quoted(&root.to_string_lossy())
+        )));
     }
     let outside = Outside::of(git, root)?;
     bundle.index(git, root, outside.vars())?;
@@ -257,7 +260,7 @@ fn apply(git: &Git, root: &Path, base: Option<&str>, work: &str, index: Option<&
     put.map_err(|error| {
         let advice = format!(
             "`git -C {} status` shows what it wrote; nothing of yours was uncommitted",
-            root.display()
+            quoted(&root.to_string_lossy())
         );
         error.hint(advice)
     })?;

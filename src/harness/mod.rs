@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use rayon::prelude::*;
 use uuid::Uuid;
 
 use crate::env::Env;
@@ -221,6 +222,11 @@ pub trait Harness: Sync {
     fn may_be_in(&self, found: &Found, dir: &Path) -> bool {
         let _ = (found, dir);
         true
+    }
+
+    /// [`Harness::may_be_in`] for many sessions, where something can be shared between them.
+    fn which_may_be_in(&self, found: &[&Found], dir: &Path) -> Vec<bool> {
+        found.par_iter().map(|found| self.may_be_in(found, dir)).collect()
     }
 
     /// The head of a session, from bounded reads at its beginning and end. `None`: the file is no

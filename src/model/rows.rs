@@ -28,7 +28,8 @@ pub struct Scope {
 }
 
 /// A row that sessions share, such as their project: it is inserted when it is missing, and goes
-/// with an undo when the import had inserted it and nothing refers to it any more.
+/// with an undo when the import had inserted it, or one that was taken back before, and nothing refers to
+/// it any more.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SharedRow {
     /// The row.

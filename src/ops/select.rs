@@ -75,12 +75,16 @@ impl Inventory {
         } else {
             harnesses.iter().map(|id| harness::by_id(id)).collect::<Result<_>>()?
         };
+        let scan = |harness: &'static dyn Harness| {
+            let mut found = Vec::new();
+            let scanned = harness.scan(env, &mut |session| found.push(Candidate { harness, found: session }));
+            (found, scanned.err().map(|error| format!("{}: {}", harness.info().name, with_hints(&error))))
+        };
+        let scanned: Vec<_> = chosen.into_par_iter().map(scan).collect();
         let mut candidates = Vec::new();
-        for harness in chosen {
-            let scanned = harness.scan(env, &mut |found| candidates.push(Candidate { harness, found }));
-            if let Err(error) = scanned {
-                warnings.push(format!("{}: {}", harness.info().name, with_hints(&error)));
-            }
+        for (found, warning) in scanned {
+            candidates.extend(found);
+            warnings.extend(warning);
         }
         Ok(Self(candidates))
     }
@@ -110,7 +114,8 @@ impl Selection {
     /// left out and named in `warnings`.
     ///
     /// # Errors
-    /// For an id that is unknown, ambiguous or too short, and for an unknown harness.
+    /// For an id that is unknown, ambiguous or too short, when none that was named can be read, and for an
+    /// unknown harness.
     pub fn resolve(&self, env: &Env, warnings: &mut Vec<String>) -> Result<Vec<Selected>> {
         let inventory = Inventory::take(env, &self.harnesses, warnings)?;
         let unread = warnings.clone();
@@ -147,13 +152,11 @@ impl Selection {
         if let (true, Some(dir)) = (self.guess, &self.cwd) {
             let mut dirs = vec![dir.clone()];
             dirs.extend(dir.canonicalize().ok().filter(|real| real != dir));
-            let may_be_in = |candidate: &Candidate| {
-                dirs.iter().any(|dir| candidate.harness.may_be_in(&candidate.found, dir))
-            };
-            candidates = candidates.into_par_iter().filter(may_be_in).collect();
+            candidates = near(candidates, &dirs);
         }
         let wanted = self.limit.unwrap_or(usize::MAX);
         let mut selected = Vec::new();
+        let mut failure = None;
         // In batches, so that "the newest 20" opens about 20 files and not all of them.
         let size = if wanted == usize::MAX { candidates.len().max(1) } else { wanted.max(16) };
         while let Some(first) = candidates.first() {
@@ -166,9 +169,15 @@ impl Selection {
             for head in heads {
                 match head {
                     Ok(found) => selected.extend(found),
-                    Err(error) => warnings.push(error.to_string()),
+                    Err(error) => {
+                        warnings.push(error.to_string());
+                        failure.get_or_insert(error);
+                    }
                 }
             }
+        }
+        if let (true, false, Some(error)) = (selected.is_empty(), self.ids.is_empty(), failure) {
+            return Err(error);
         }
         if self.ids.is_empty() {
             sort(&mut selected);
@@ -198,6 +207,11 @@ impl Selection {
             Some(head) => head,
             None => match harness.head(env, &found).map_err(name)? {
                 Some(head) => head,
+                // It was there a moment ago, or nothing of it can be read.
+                None if !self.ids.is_empty() => {
+                    let message = format!("{} holds no session", found.path.display());
+                    return Err(name(Error::new(Kind::Unsupported, message)));
+                }
                 None => return Ok(Vec::new()),
             },
         };
@@ -233,6 +247,23 @@ impl Selection {
             None => Ok(true),
         }
     }
+}
+
+/// Those that, by the guess of their harness, may belong to one of the directories.
+fn near(candidates: Vec<Candidate>, dirs: &[PathBuf]) -> Vec<Candidate> {
+    let mut wanted = vec![false; candidates.len()];
+    for harness in HARNESSES {
+        let id = harness.info().id;
+        let places: Vec<usize> =
+            (0..candidates.len()).filter(|&place| candidates[place].harness.info().id == id).collect();
+        let found: Vec<&Found> = places.iter().map(|&place| &candidates[place].found).collect();
+        for dir in dirs {
+            for (place, may_be) in places.iter().zip(harness.which_may_be_in(&found, dir)) {
+                wanted[*place] |= may_be;
+            }
+        }
+    }
+    candidates.into_iter().zip(wanted).filter_map(|(candidate, wanted)| wanted.then_some(candidate)).collect()
 }
 
 /// Opens the sessions, in this order.

@@ -9,8 +9,9 @@ use super::content;
 use super::disk;
 use super::journal::{Change, Content, Rows, State, Step};
 use super::lines;
+use super::meanwhile;
 use super::rows::{self, Databases, Schema};
-use super::stage::{Awaited, Staged, Transaction, nothing_changed};
+use super::stage::{Staged, Transaction, nothing_changed};
 use super::step::Bench;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::progress::Progress;
@@ -209,7 +210,7 @@ impl Transaction {
             }
             if let Change::Rows(rows) = &step.change {
                 let rows = prepare_rows(step, rows.clone(), &bench, journal.backup)?;
-                check_rows(step, &awaited)?;
+                meanwhile::check_rows(step, &awaited)?;
                 files.extend(rows.before.as_ref().map(|name| self.dir.document(name)));
                 step.change = Change::Rows(rows);
                 continue;
@@ -228,11 +229,7 @@ impl Transaction {
             } else {
                 content::copy(&step.path, &mut std::io::sink())?
             };
-            if self.found.get(&step.path).is_none_or(|found| !found.is_of(&old)) {
-                let message = format!("{} has changed meanwhile", step.path.display());
-                return Err(Error::new(Kind::Conflict, message)
-                    .hint("close the program that writes it, and try again"));
-            }
+            meanwhile::check_file(step, self.found.get(&step.path).copied(), &old)?;
             if let Some(new) = &mut step.new {
                 new.mode = old.mode;
                 let file = disk::open(&temp).at("open", &temp)?;
@@ -253,22 +250,6 @@ fn prepare_rows(step: &mut Step, rows: Rows, bench: &Bench<'_>, keep: bool) -> R
     step.backup = step.old.as_ref().filter(|_| keep).map(|_| step.number.to_string());
     let (shared, there) = rows::missing(bench.databases, &step.path, rows.shared)?;
     Ok(Rows { before: step.old.as_ref().map(|_| name), shared, there, ..rows })
-}
-
-/// Refuses where the rows are no longer those that the new ones were made for.
-fn check_rows(step: &Step, awaited: &Awaited) -> Result<()> {
-    let path = step.path.display();
-    match awaited {
-        Awaited::Nothing if step.old.is_some() => {
-            let message = format!("the session has appeared meanwhile in {path}");
-            Err(Error::new(Kind::Conflict, message).hint("look at what is there, and try again"))
-        }
-        Awaited::Rows(then) if *then != step.old => {
-            let message = format!("the session has changed meanwhile in {path}");
-            Err(Error::new(Kind::Conflict, message).hint("close the program that writes it, and try again"))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// What only one session of an import may change: a file, or the rows with one value in a column.

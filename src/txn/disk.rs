@@ -45,6 +45,15 @@ pub(super) fn exists(path: &Path) -> Result<bool> {
     Ok(!matches!(look(path)?, Found::Nothing))
 }
 
+/// Whether there is a regular file, or a link to one.
+pub(super) fn is_file(path: &Path) -> Result<bool> {
+    match path.metadata() {
+        Ok(meta) => Ok(meta.is_file()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+        Err(error) => Err(error).at("look at", path),
+    }
+}
+
 /// The error for a target that is no regular file.
 pub(super) fn not_a_file(path: &Path, what: &str) -> Error {
     Error::new(Kind::Conflict, format!("{} is {what}; holdall only changes regular files", path.display()))

@@ -8,6 +8,7 @@
 //!
 //! - [`plan`]: what is to be changed
 //! - `stage`: everything is written beside its place
+//! - `hold`: the machine, held for one import; `meanwhile`: what a program wrote in spite of that
 //! - `commit`: backups, the point of no return
 //! - `carry`: puts a prepared journal in place, forwards and back
 //! - `step`: one change of one file
@@ -15,7 +16,7 @@
 //! - `lines`: lines in files that sessions share
 //! - `rows`: rows of databases that sessions share
 //! - `recover`: what an interrupted run left
-//! - `undo`: takes an import back
+//! - `undo`: takes an import back; `orphans`: with what other undos left for it
 //! - `history`: what was imported
 //! - `left`: what an undo leaves where it is
 //! - `export`: one file that appears whole or not at all
@@ -31,10 +32,13 @@ mod disk;
 mod export;
 mod folder;
 mod history;
+mod hold;
 mod journal;
 mod left;
 mod lines;
 mod lock;
+mod meanwhile;
+mod orphans;
 pub mod plan;
 mod recover;
 mod rows;
@@ -48,11 +52,12 @@ pub use claim::Claim;
 pub use commit::{Committed, Outcome};
 pub use export::export_file;
 pub use history::{Import, ImportState, ImportedAction, ImportedSession, backup_dir, imports};
+pub use hold::{Hold, hold};
 pub use journal::owner_of;
 pub use left::{Left, remember_left};
 pub use plan::{Action, Moved, SessionPlan};
 pub use recover::{Recovered, Recovery, recover, recover_if_free};
-pub use stage::{Hold, Meta, Staged, Transaction, hold};
+pub use stage::{Meta, Staged, Transaction};
 pub use undo::{UndoReport, UndoneSession, undo};
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::carry::{self, Run, Saved};
+use super::disk;
 use super::journal::{self, ImportDir, Purpose, State};
 use super::lock::StateLock;
 use crate::error::{Error, Result};
@@ -46,7 +47,7 @@ pub enum Recovery {
 /// [`crate::error::Kind::Busy`] when another import or undo is at work; and when a journal cannot
 /// be read, or the disk refuses: what is left then is tried again the next time.
 pub fn recover(state_dir: &Path) -> Result<Vec<Recovered>> {
-    if !journal::imports_dir(state_dir).exists() {
+    if !disk::exists(&journal::imports_dir(state_dir))? {
         return Ok(Vec::new());
     }
     let _lock = StateLock::take(state_dir)?;

@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::carry;
 use super::content::Hashing;
 use super::disk;
+use super::hold::{Hold, hold};
 use super::journal::{
     self, Change, Content, ImportDir, Journal, Line, Purpose, Rows, Session, Shared, Step, Tidied,
 };
 use super::lock::StateLock;
+use super::meanwhile::{Awaited, Stamp};
 use super::plan::{Action, Moved, SessionPlan};
-use super::recover;
 use super::rows::{self, Databases, Schema};
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::model::Time;
@@ -36,24 +37,6 @@ pub struct Meta {
     pub moved: Option<Moved>,
     /// Directories that go when nothing is left in them, each before the one that it is in.
     pub tidied: Vec<PathBuf>,
-}
-
-/// The machine, held for one import: no other import or undo changes anything while this lives. What
-/// is planned under it is still so when it is carried out, as far as holdall is concerned.
-#[derive(Debug)]
-pub struct Hold {
-    state_dir: PathBuf,
-    lock: StateLock,
-}
-
-/// Waits for other imports and undos, and finishes what an earlier run left.
-///
-/// # Errors
-/// [`Kind::Busy`] when another one is at work for too long; what stands in the way of finishing.
-pub fn hold(state_dir: &Path) -> Result<Hold> {
-    let lock = StateLock::take(state_dir)?;
-    recover::all(state_dir)?;
-    Ok(Hold { state_dir: state_dir.to_owned(), lock })
 }
 
 /// A file or row document that was rendered.
@@ -82,40 +65,6 @@ pub struct Transaction {
     /// Whether the temporary files are still ours to remove.
     pub(super) open: bool,
     _lock: StateLock,
-}
-
-/// Size and modification time of a file, which tell that it has changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
-    bytes: u64,
-    modified: i64,
-}
-
-impl Stamp {
-    /// `None`: no regular file is there.
-    fn of(path: &Path) -> Result<Option<Self>> {
-        Ok(match disk::look(path)? {
-            disk::Found::File(meta) => Some(Self { bytes: meta.len(), modified: disk::modified(&meta) }),
-            _ => None,
-        })
-    }
-
-    /// Whether a copy was made of the file in this state.
-    pub(super) fn is_of(self, content: &Content) -> bool {
-        self.bytes == content.bytes && content.modified.is_none_or(|modified| modified == self.modified)
-    }
-}
-
-/// What must be there of a session's rows when they are put in place.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) enum Awaited {
-    /// Whatever is there: nothing was rendered yet.
-    #[default]
-    Anything,
-    /// Nothing.
-    Nothing,
-    /// The rows with this document, or none.
-    Rows(Option<Content>),
 }
 
 /// Where an action is in its session's part of the journal.

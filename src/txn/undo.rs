@@ -5,7 +5,7 @@
 //! `carry` as an import is, so it is as safe. Whether it may be done is found out first,
 //! for all sessions, before anything changes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -20,12 +20,12 @@ use super::journal::{
     self, Change, Content, ImportDir, Journal, Line, Moved, Purpose, Rows, Session, State, Step, Tidied,
 };
 use super::lock::StateLock;
+use super::orphans::{Orphans, with_orphans};
 use super::recover;
 use super::rows::{self, Databases};
 use super::stage::nothing_changed;
 use super::step::Bench;
 use crate::error::{Error, IoContext, Kind, Result};
-use crate::model::rows::SharedRow;
 use crate::progress::Silent;
 
 /// What an undo did.
@@ -74,7 +74,7 @@ struct Way {
 /// for an import.
 pub fn undo(state_dir: &Path, import_id: Option<&str>, force: bool) -> Result<UndoReport> {
     // Where nothing was ever imported, not even a lock file is made.
-    if !journal::imports_dir(state_dir).exists() {
+    if !disk::exists(&journal::imports_dir(state_dir))? {
         choose(state_dir, import_id)?;
     }
     let lock = StateLock::take(state_dir)?;
@@ -164,82 +164,6 @@ fn not_found(id: &str) -> Error {
     Error::new(Kind::NotFound, format!("there is no import {id:?}")).hint("`holdall imports` lists them")
 }
 
-/// What imports had brought for several sessions, and what their undo left there as others needed it.
-/// It goes with the last of those.
-#[derive(Debug, Default)]
-struct Orphans {
-    lines: BTreeSet<(PathBuf, String)>,
-    /// The files of those lines that were not there before, and whether their lock was not either.
-    files: BTreeMap<PathBuf, bool>,
-    rows: Vec<(PathBuf, SharedRow)>,
-    dirs: BTreeSet<PathBuf>,
-}
-
-impl Orphans {
-    /// From the journals of the imports that were taken back, where `import` found something of the kind.
-    fn find(state_dir: &Path, import: &Journal) -> Result<Self> {
-        let mut orphans = Self::default();
-        let found = |session: &Session| {
-            session.lines.iter().any(|line| line.there)
-                || session.steps.iter().filter_map(rows_of).any(|rows| !rows.there.is_empty())
-        };
-        let found = import.sessions.iter().any(found);
-        for dir in journal::all(state_dir)? {
-            if dir.state(Purpose::Undo)? != Some(State::Done) {
-                continue;
-            }
-            let Some(undo) = dir.read(Purpose::Undo)? else { continue };
-            orphans.dirs.extend(undo.dirs);
-            let Some(undone) = dir.read(Purpose::Import)?.filter(|_| found) else { continue };
-            for (number, shared) in undone.shared.iter().enumerate() {
-                let added = undone.sessions.iter().flat_map(|session| session.added(number));
-                orphans.lines.extend(added.map(|line| (shared.path.clone(), line.line.clone())));
-                if shared.before.is_none() {
-                    orphans.files.insert(shared.path.clone(), shared.lock_made);
-                }
-            }
-            for step in undone.sessions.into_iter().flat_map(|session| session.steps) {
-                let shared = rows_of(&step).map_or_else(Vec::new, |rows| rows.shared.clone());
-                orphans.rows.extend(shared.into_iter().map(|row| (step.path.clone(), row)));
-            }
-        }
-        Ok(orphans)
-    }
-
-    /// Makes the undo take along what is not any session's own.
-    fn adopt(self, journal: &mut Journal) {
-        for shared in &mut journal.shared {
-            if let Some(lock_made) = self.files.get(&shared.path) {
-                shared.before = None;
-                shared.lock_made |= lock_made;
-            }
-        }
-        let steps = journal.sessions.iter().flat_map(|session| &session.steps).map(|step| &step.path);
-        let paths: Vec<&PathBuf> = steps.chain(journal.shared.iter().map(|shared| &shared.path)).collect();
-        let above = self.dirs.into_iter().filter(|dir| paths.iter().any(|path| path.starts_with(dir)));
-        let dirs: BTreeSet<PathBuf> = journal.dirs.iter().cloned().chain(above).collect();
-        journal.dirs = dirs.into_iter().collect();
-    }
-
-    fn has_line(&self, import: &Journal, line: &Line) -> bool {
-        let shared = import.shared.get(line.shared);
-        shared.is_some_and(|shared| self.lines.contains(&(shared.path.clone(), line.line.clone())))
-    }
-
-    fn has_row(&self, path: &Path, row: &SharedRow) -> bool {
-        let same = |one: &SharedRow| one.key == row.key && one.row.table == row.row.table;
-        let value = |one: &SharedRow| one.row.values.get(one.key.as_str()).cloned();
-        self.rows.iter().any(|(at, one)| at == path && same(one) && value(one) == value(row))
-    }
-}
-
-fn rows_of(step: &Step) -> Option<&Rows> {
-    match &step.change {
-        Change::Rows(rows) => Some(rows),
-        _ => None,
-    }
-}
-
 /// Compares what is there now with what the import left.
 fn find_way(
     session: &Session,
@@ -255,9 +179,9 @@ fn find_way(
     let back = Session { label, about: Value::Null, steps: Vec::new(), lines, failed: None };
     let mut way = Way { session: back, changed: Vec::new(), unkept: None };
     for step in &session.steps {
-        let step = &adopt(step, orphans);
+        let step = &with_orphans(step, orphans);
         let now = match &step.change {
-            Change::Rows(_) if !step.path.is_file() => None,
+            Change::Rows(_) if !disk::is_file(&step.path)? => None,
             Change::Rows(rows) => rows::now(databases, &step.path, &rows.scope, &mut io::sink())?,
             _ => content::read(&step.path)?,
         };
@@ -267,12 +191,15 @@ fn find_way(
             _ => false,
         };
         // With the same bytes before and after, its time and mode are still to be brought back.
-        let shares =
-            matches!(&step.change, Change::Rows(rows) if !rows.shared.is_empty() && step.path.is_file());
+        let shares = matches!(&step.change, Change::Rows(rows) if !rows.shared.is_empty())
+            && disk::is_file(&step.path)?;
         if holds(&step.old) && !holds(&step.new) && !shares {
             continue;
         }
-        let backup = step.backup.as_ref().filter(|name| dir.backups().join(name).is_file());
+        let backup = match &step.backup {
+            Some(name) if disk::exists(&dir.backups().join(name))? => Some(name),
+            _ => None,
+        };
         let is_back = shares && holds(&step.old);
         if step.old.is_some() && backup.is_none() && !is_back {
             way.unkept = Some(step.path.clone());
@@ -301,16 +228,6 @@ fn find_way(
         });
     }
     Ok(way)
-}
-
-/// The step with the shared rows that its undo has to take along.
-fn adopt(step: &Step, orphans: &Orphans) -> Step {
-    let mut step = step.clone();
-    if let Change::Rows(rows) = &mut step.change {
-        let there = std::mem::take(&mut rows.there);
-        rows.shared.extend(there.into_iter().filter(|row| orphans.has_row(&step.path, row)));
-    }
-    step
 }
 
 /// Refuses unless every session can be taken back with nothing lost.
@@ -353,10 +270,17 @@ fn stage(
     to_save: &[(usize, usize)],
     saved: &mut Vec<Saved>,
 ) -> Result<()> {
+    // Noted before they are made: a crash leaves none of them.
+    let steps = journal.sessions.iter().flat_map(|session| &session.steps);
+    let temps = steps.filter(|step| step.change.has_temp()).filter_map(|step| step.path.parent());
+    let missing: BTreeSet<PathBuf> = (journal.tidied.iter().map(|tidied| tidied.path.as_path()).chain(temps))
+        .flat_map(|dir| disk::missing_parents(&dir.join("x")))
+        .collect();
+    journal.dirs.extend(missing);
     dir.write(journal)?;
     for Tidied { path, mode } in journal.tidied.iter().rev() {
         if !disk::exists(path)? {
-            disk::make_dirs(path, &mut journal.dirs)?;
+            disk::make_dirs(path, &mut Vec::new())?;
             disk::set_mode_of_dir(path, *mode).at("set the mode of", path)?;
         }
     }
@@ -383,7 +307,7 @@ fn stage(
         let (Some(backup), Some(new)) = (&step.backup, &step.new) else { continue };
         let (backup, temp) = (dir.backups().join(backup), step.temp(&journal.id));
         let restored = if step.change.has_temp() {
-            step.path.parent().map_or(Ok(()), |dir| disk::make_dirs(dir, &mut journal.dirs))?;
+            step.path.parent().map_or(Ok(()), |dir| disk::make_dirs(dir, &mut Vec::new()))?;
             let restored = content::duplicate(&backup, &temp, Some(new))?;
             files.push(temp);
             restored

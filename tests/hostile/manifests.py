@@ -185,6 +185,7 @@ def backups(cases):
         ("grown-backwards", {"archive": BACKUP, "grown": [{**grown, "file": 1}, grown]}, order), ("grown-negative", {"archive": BACKUP, "grown": [{**grown, "after": -1}]}, NOT),
         ("grown-place-negative", {"archive": BACKUP, "grown": [{**grown, "file": -1}]}, NOT), ("grown-2-64", {"archive": BACKUP, "grown": [{**grown, "after": 2 ** 64}]}, NOT),
         ("grown-sha-upper", {"archive": BACKUP, "grown": [{**grown, "sha256": "A" * 64}]}, HEX), ("grown-sha-short", {"archive": BACKUP, "grown": [{**grown, "sha256": ""}]}, HEX),
+        ("grown-half-of-2-64", {"archive": BACKUP, "grown": [{**grown, "after": 2 ** 63}, {**grown, "file": 1, "after": 2 ** 63}]}, "the limit is"),
         ("kept-sha", {"archive": BACKUP, "kept": {"sha256": "x" * 64}}, HEX), ("kept-text", {"archive": BACKUP, "kept": "all"}, NOT),
         ("gone-object", {"archive": BACKUP, "kept": {"sha256": "a" * 64, "gone": {}}}, NOT),
     ]:

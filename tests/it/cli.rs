@@ -150,9 +150,9 @@ fn a_large_archive_is_inspected_without_being_read() {
     // What shrinks as much as this is stored as it is, which is quick.
     let texts = ["first", &"-".repeat(66 << 20), "last"];
     let lines = texts.map(|text| {
-        format!(
-            r#"{{"type":"user","sessionId":"{id}","cwd":"/home/dev/p","message":{{"role":"user","content":"{text}"}}}}"#
-        ) + "\n"
+        let place = format!(r#""sessionId":"{id}","uuid":"{id}","parentUuid":null,"cwd":"/home/dev/p""#);
+        let message = format!(r#""message":{{"role":"user","content":"{text}"}}"#);
+        format!(r#"{{"type":"user",{place},"timestamp":"2026-11-01T10:00:00.000Z",{message}}}"#) + "\n"
     });
     fs::write(&transcript, lines.concat()).unwrap();
     let archive = dir.path().join("large.tar.gz");

@@ -111,6 +111,14 @@ fn check(world: &World, scenario: &str, before: &Snapshot, exit: Exit, refused: 
     assert_eq!(world.recover(), DONE);
     let bits = world.sessions_in_place(kind, before, refused);
     world.check_journal(scenario, bits);
+    if scenario.starts_with("undo") && bits == 0b111 && !refused {
+        let dirs = |snapshot: Snapshot| -> Vec<PathBuf> {
+            let is_dir = |entry: &world::Entry| matches!(entry, world::Entry::Dir(_));
+            snapshot.into_iter().filter(|(_, entry)| is_dir(entry)).map(|(path, _)| path).collect()
+        };
+        let imported = World { root: world.root.with_extension(scenario) };
+        assert_eq!(dirs(world.snapshot()), dirs(imported.snapshot()), "directories of an undo that was not");
+    }
     if bits != 0 {
         assert_eq!(world.undo(), DONE);
     }

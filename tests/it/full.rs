@@ -241,7 +241,10 @@ impl Case {
         let mut tree = tree::read(self.home.dir());
         tree.retain(|path, _| {
             let name = path.to_str().unwrap();
-            !path.starts_with(".local/state") && !name.ends_with("-wal") && !name.ends_with("-shm")
+            !path.starts_with(".local/state")
+                && name != ".local"
+                && !name.ends_with("-wal")
+                && !name.ends_with("-shm")
         });
         for (path, node) in &mut tree {
             if path.extension().is_some_and(|end| end == "db")

@@ -65,7 +65,7 @@ fn every_call(store: Store, operation: Operation) {
     let all = world.record(&scenario.command(&root));
     check_order(&world, operation, &all.in_order);
     let points = points::of(&all.points, false);
-    assert!(all.points.len() > 30 && all.shadowed < 40, "{} {}", all.points.len(), all.shadowed);
+    assert!(all.points.len() > 30 && all.shadowed < all.points.len() / 2, "{}", all.shadowed);
     let total = points.len();
     let points = part(&format!("{scenario:?}"), points, ONE_IN);
     let baselines = Baselines::default();
@@ -159,28 +159,33 @@ fn check_order(world: &World, operation: Operation, calls: &[Call]) {
 
 /// What a user does after it. Returns whether the command's work was done for all sessions.
 fn check(world: &World, scenario: Scenario, baseline: &Baseline, point: &Point, ended: &world::End) -> bool {
-    let Baseline { before, after, sessions } = baseline;
-    let atoms = |world: &World| {
-        let mut atoms = world.atoms();
-        if point.call == "rmdir" && !point.kills() {
-            atoms.forget_empty_directories(before, after);
-        }
-        atoms
-    };
+    // A directory may be left where removing it was refused.
+    let lenient = point.call == "rmdir" && !point.kills();
+    let lean = |atoms: Atoms| if lenient { atoms.without_empty_directories() } else { atoms };
+    let (before, after) = (&lean(baseline.before.clone()), &lean(baseline.after.clone()));
+    let sessions = &baseline.sessions;
+    let atoms = |world: &World| lean(world.atoms());
     // What it says is true before anything else is started.
     if let Some(code) = ended.code {
         assert!([0, 1, 3].contains(&code), "{ended:?}");
         let unfinished = ended.said.contains("goes on with it");
         if !unfinished {
             let new = new_sessions(&atoms(world), before, after, sessions);
-            let done = if scenario.operation.is_undo() { 0 } else { sessions.len() };
-            assert!(code != 0 || new.len() == sessions.len(), "it says that all is done: {new:?} {done}");
+            assert!(code != 0 || new.len() == sessions.len(), "it says that all is done: {new:?}");
             assert!(code != 1 || new.is_empty(), "it says that nothing is done: {new:?}");
             no_leftovers(world);
         }
-        assert!(code == 0 || ended.said.len() > 10, "it ends with {code} and without a word");
+        // The word itself may be what could not be written.
+        assert!(
+            code == 0 || ended.said.len() > 10 || point.call == "write",
+            "it ends with {code} and without a word"
+        );
         let full = point.fault.contains("ENOSPC") && ["write", "pwrite64"].contains(&point.call.as_str());
-        assert!(!full || code == 0 || ended.said.contains("space"), "no advice: {}", ended.said);
+        assert!(
+            !full || code == 0 || ended.said.is_empty() || ended.said.contains("space"),
+            "no advice: {}",
+            ended.said
+        );
     }
     world.done(&["list", "--all"]);
     no_leftovers(world);
@@ -195,14 +200,14 @@ fn check(world: &World, scenario: Scenario, baseline: &Baseline, point: &Point, 
         assert_eq!(listed.is_empty(), all, "{listed:?}, where {new:?} are taken back");
         if !all {
             undo(world);
-            assert_eq!(&world.atoms(), after, "undo, once more");
+            assert_eq!(&atoms(world), after, "undo, once more");
         }
         return all;
     }
     assert_eq!(listed.len(), new.len(), "{listed:?}, where {new:?} are there");
     if new.is_empty() {
         world.done(&scenario.command(&world.root));
-        assert_eq!(&world.atoms(), after, "the same, once more");
+        assert_eq!(&atoms(world), after, "the same, once more");
     }
     undo(world);
     assert_eq!(&atoms(world), before, "and back");

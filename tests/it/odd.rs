@@ -73,7 +73,7 @@ fn lines(harness: &str, records: &[Record], time: &str) -> Vec<Vec<u8>> {
 fn gemini(records: &[Record], time: &str) -> Vec<Vec<u8>> {
     let mut lines = vec![
         format!(
-            r#"{{"sessionId":"{ID}","projectHash":"671822104ddcb1e4c2f832dde1c33cda6e9949e1102ead22e509ee62eb86b7bd","startTime":"{time}","lastUpdated":"{time}","kind":"main"}}"#
+            r#"{{"sessionId":"{ID}","projectHash":"e764912d664da615facf5d1c9fa008cddd8256fee3becf5af44d8d2e45f89d6b","startTime":"{time}","lastUpdated":"{time}","kind":"main"}}"#
         )
         .into_bytes(),
     ];
@@ -485,16 +485,18 @@ fn depth() {
     });
 }
 
-/// Most memory that a record of 64 MB may take, in KiB: the record, its text without escapes, and
-/// what becomes of it.
-const MOST: u64 = 250 << 10;
+/// Most memory that a record of 64 MB may take, in KiB: the record, and twice its text without
+/// escapes (as it is unescaped, and as it is handed on).
+const MOST: u64 = 225 << 10;
 
 #[test]
 fn a_result_of_64_megabytes() {
     for_both(|harness| {
         let mut records = good();
-        let long = format!("{}mark-4\n\"end\"", "a line of some output\n".repeat((64 << 20) / 22));
-        records[3] = Result(text(&long));
+        // Escaped by hand: the code of a test is not optimised.
+        let long =
+            [&b"a line of some output\\n".repeat((64 << 20) / 23)[..], b"mark-4\\n\\\"end\\\""].concat();
+        records[3] = Result([b"\"", &long[..], b"\""].concat());
         let mut world = World::new(harness, joined(&lines(harness, &records, TIME), b"\n"));
         let other = if harness == "claude" { "codex" } else { "claude" };
         let archive = world.path("odd.tar.gz");
@@ -507,8 +509,8 @@ fn a_result_of_64_megabytes() {
         let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
         let shown =
             world.done("other", &["--json", "show", report["sessions"][0]["target"]["id"].as_str().unwrap()]);
-        let long = text(&long);
-        assert!(memchr::memmem::find(&shown, &long[1..long.len() - 1]).is_some(), "it arrives whole");
+        let at = memchr::memmem::find(&shown, b"a line of some output").unwrap();
+        assert!(shown[at..].starts_with(&long), "it arrives whole");
         println!("{harness}: 64 MB take {} MiB", world.peak >> 10);
         assert!(world.peak < MOST, "{} KiB", world.peak);
     });

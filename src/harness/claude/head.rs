@@ -5,7 +5,6 @@
 //! only the few that matter are parsed.
 
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -17,6 +16,7 @@ use super::native::Content;
 use super::text::{Spoken, classify};
 use crate::error::{IoContext, Result};
 use crate::harness::Found;
+use crate::harness::common::files::stretch;
 use crate::harness::common::repair::repair;
 use crate::model::{GitRef, Head, Time, time};
 
@@ -84,6 +84,8 @@ struct Tail {
     model: Option<String>,
     version: Option<String>,
     branch: Option<String>,
+    /// The working directory of the first row that was read there.
+    cwd: Option<String>,
     rows: bool,
 }
 
@@ -130,7 +132,7 @@ fn facts(found: &Found, first: &[u8], last: Option<&[u8]>, agent: bool) -> Optio
 }
 
 fn take(tail: Tail, modified: SystemTime, head: &mut Head) {
-    head.cwd = tail.relocated.or(head.cwd.take());
+    head.cwd = tail.relocated.or(head.cwd.take()).or(tail.cwd);
     head.updated = tail.updated.or_else(|| Some(time::to_millis(DateTime::<Utc>::from(modified))));
     head.model = tail.model;
     head.harness_version = tail.version.or(head.harness_version.take());
@@ -141,16 +143,13 @@ fn take(tail: Tail, modified: SystemTime, head: &mut Head) {
 
 /// The first stretch, and the last one when the file is longer than that.
 fn ends(path: &Path) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
-    let mut file = File::open(path).at("open", path)?;
+    let file = File::open(path).at("open", path)?;
     let length = file.metadata().at("read", path)?.len();
-    let mut first = Vec::with_capacity(STRETCH.min(length) as usize);
-    (&mut file).take(STRETCH).read_to_end(&mut first).at("read", path)?;
+    let first = stretch(&file, 0, STRETCH.min(length) as usize).at("read", path)?;
     if length <= STRETCH {
         return Ok((first, None));
     }
-    let mut last = Vec::with_capacity(STRETCH as usize);
-    file.seek(SeekFrom::Start(length - STRETCH)).at("read", path)?;
-    file.take(STRETCH).read_to_end(&mut last).at("read", path)?;
+    let last = stretch(&file, length - STRETCH, STRETCH as usize).at("read", path)?;
     Ok((first, Some(last)))
 }
 
@@ -196,6 +195,9 @@ fn beginning(first: &[u8], head: &mut Head) -> Begin {
 fn ending(last: &[u8], whole: bool) -> Tail {
     let mut tail = Tail::default();
     let from = if whole { 0 } else { memchr::memchr(b'\n', last).map_or(last.len(), |at| at + 1) };
+    // The program writes the directory of a row behind its message, which may be all that came before.
+    let mark = b"\"cwd\":\"";
+    tail.cwd = memmem::rfind(&last[..from], mark).and_then(|at| string_after(&last[at..from], mark));
     let mut rest = &last[from..];
     while !rest.is_empty() {
         let at = memchr::memrchr(b'\n', rest).map_or(0, |at| at + 1);
@@ -251,6 +253,7 @@ impl Tail {
 
     fn take_row(&mut self, line: &Line<'_>) {
         self.rows = true;
+        self.cwd = owned(&line.cwd).or(self.cwd.take());
         self.updated = self.updated.or_else(|| line.timestamp.get().and_then(time::parse));
         for (place, value) in [
             (&mut self.version, &line.version),

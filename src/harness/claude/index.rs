@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{Read, Seek};
 use std::ops::Range;
 use std::path::Path;
@@ -25,8 +26,8 @@ use crate::model::{Notes, ids, time};
 /// No row.
 pub const NONE: u32 = u32::MAX;
 
-/// A row id: the UUID, or one derived from what stands in its place.
-type RowId = [u64; 2];
+/// A digest of a row's id: half the memory, and two that are the same are not to be expected.
+type RowId = u64;
 
 /// The types of chain rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -399,6 +400,9 @@ impl Index {
     }
 
     fn finish(&mut self) {
+        // Each row has its number now.
+        self.responses = HashMap::new();
+        self.rows.shrink_to_fit();
         for (place, parent) in std::mem::take(&mut self.orphans) {
             let found = self.places.get(&parent).copied();
             let row = &mut self.rows[place as usize];
@@ -470,6 +474,7 @@ fn id_of(text: &Text<'_>) -> Option<RowId> {
 fn row_id(text: &str) -> RowId {
     // Ids of foreign writers need not be UUIDs.
     let id = Uuid::try_parse(text).unwrap_or_else(|_| ids::derived(&["row", text]));
-    let (high, low) = id.as_u64_pair();
-    [high, low]
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
 }

@@ -30,6 +30,14 @@ pub fn quote(out: &mut Vec<u8>, text: &str) {
     serde_json::to_writer(out, text).expect("a string is always JSON, and memory does not fail");
 }
 
+/// Content that is one text, as JSON: what [`content`] and [`failed_content`] make of it.
+pub fn one_text<'p>(parts: &'p [Part<'_>]) -> Option<&'p str> {
+    match parts {
+        [Part::Text(text)] if !text.trim().is_empty() => Some(text),
+        _ => None,
+    }
+}
+
 /// Appends a text block.
 pub fn text_block(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(br#"{"type":"text","text":"#);

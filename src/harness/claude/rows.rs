@@ -74,13 +74,32 @@ impl<'a> Rows<'a> {
     /// # Errors
     /// When the output cannot be written.
     pub fn write(&mut self, kind: &str, time: Time, fields: &str, message: &[u8]) -> io::Result<Uuid> {
-        let parent = self.last.map_or("null".to_owned(), |id| format!("\"{id}\""));
-        write!(
-            self.out,
-            "{{\"parentUuid\":{parent},{},\"type\":\"{kind}\"{fields},\"message\":",
-            self.common
-        )?;
+        self.begin(kind, fields)?;
         self.out.write_all(message)?;
+        self.end(time)
+    }
+
+    fn begin(&mut self, kind: &str, fields: &str) -> io::Result<()> {
+        let parent = self.last.map_or("null".to_owned(), |id| format!("\"{id}\""));
+        write!(self.out, "{{\"parentUuid\":{parent},{},\"type\":\"{kind}\"{fields},\"message\":", self.common)
+    }
+
+    /// As [`Rows::write`], of a message that is a text, as JSON, between two pieces of JSON.
+    ///
+    /// # Errors
+    /// When the output cannot be written.
+    pub fn write_around(
+        &mut self,
+        kind: &str,
+        time: Time,
+        before: &[u8],
+        text: &str,
+        after: &[u8],
+    ) -> io::Result<Uuid> {
+        self.begin(kind, "")?;
+        self.out.write_all(before)?;
+        serde_json::to_writer(&mut self.out, text)?;
+        self.out.write_all(after)?;
         self.end(time)
     }
 

@@ -54,9 +54,9 @@ enum Held {
 #[derive(Default)]
 struct Call {
     /// The id that it was delivered with, where that is another.
-    alias: Option<String>,
+    alias: Option<Box<str>>,
     /// The last number that an alias got.
-    number: u64,
+    number: u32,
     answered: bool,
 }
 
@@ -333,9 +333,9 @@ impl<'s> Speaker<'s> {
                 }
             };
             self.calls.insert(hash(&alias), Call { answered: true, ..Call::default() });
-            call.alias = Some(alias);
+            call.alias = Some(alias.into());
         }
-        let call_id = Cow::Owned(call.alias.clone().unwrap_or_else(|| id.to_owned()));
+        let call_id = Cow::Owned(call.alias.as_deref().unwrap_or(id).to_owned());
         self.calls.insert(hash(id), call);
         let kind = EventKind::ToolCall {
             call_id,
@@ -359,7 +359,7 @@ impl<'s> Speaker<'s> {
             Some(call) => {
                 call.answered = true;
                 if let Some(alias) = &call.alias {
-                    call_id = Cow::Owned(alias.clone());
+                    call_id = Cow::Owned(alias.to_string());
                 }
             }
             None => self.notes.add("result.orphan", "a tool result answers no call"),

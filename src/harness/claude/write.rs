@@ -259,6 +259,12 @@ impl<'a> Writer<'a> {
         let failed = status != ToolStatus::Ok;
         let render = if failed { render::failed_content } else { render::content };
         let call = self.calls.iter().position(|call| call.theirs == id && !call.answered);
+        if let (Some(call), Some(text)) = (call, render::one_text(content))
+            && text.len() > MOST_WAITING
+            && self.calls.iter().enumerate().all(|(at, other)| other.answered || at == call)
+        {
+            return self.large_result(call, text, failed, in_model);
+        }
         // Rendered in its place: a result can be large.
         let mut message = Vec::new();
         if let Some(call) = call {
@@ -291,6 +297,23 @@ impl<'a> Writer<'a> {
             self.close()?;
         }
         Ok(())
+    }
+
+    /// A result so large that it does not wait, and is not held once more to be written.
+    fn large_result(&mut self, call: usize, text: &str, failed: bool, in_model: bool) -> Result<()> {
+        for result in std::mem::take(&mut self.results) {
+            self.user_row(result.time, "", &result.message)?;
+        }
+        let (mut before, mut after) = (Vec::new(), Vec::new());
+        begin_result(&mut before, &self.calls[call].ours);
+        end_result(&mut after, failed);
+        self.in_response = false;
+        self.rows
+            .write_around("user", self.time, &before, text, &after)
+            .at("write", Path::new(&self.name))?;
+        self.calls[call].answered = true;
+        self.count(in_model).kept(Item::ToolResult);
+        self.close()
     }
 
     fn note(&mut self, kind: NoteKind, text: &str) -> Result<()> {

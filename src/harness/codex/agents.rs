@@ -16,11 +16,12 @@ use super::meta::Meta;
 use super::native::{CallOutput, Line, Output, UiEvent};
 use super::record;
 use crate::error::{IoContext, Result};
+use crate::harness::common::files::stretch;
 use crate::harness::common::jsonl::Lines;
 use crate::model::Agent;
 
 /// Ids, directory and source come before the system prompt, well within so many bytes.
-const PREFIX: u64 = 8 << 10;
+const PREFIX: usize = 8 << 10;
 
 /// A sub-agent of a thread, or of one of its sub-agents.
 #[derive(Debug)]
@@ -120,9 +121,7 @@ pub fn cwd(path: &Path) -> Option<String> {
 }
 
 fn prefix(path: &Path) -> Result<Vec<u8>> {
-    let mut prefix = Vec::with_capacity(PREFIX as usize);
-    File::open(path).at("open", path)?.take(PREFIX).read_to_end(&mut prefix).at("read", path)?;
-    Ok(prefix)
+    stretch(&File::open(path).at("open", path)?, 0, PREFIX).at("read", path)
 }
 
 fn meta(prefix: &[u8]) -> Option<Meta> {

@@ -194,6 +194,18 @@ pub enum Content<'a> {
     },
 }
 
+impl Content<'_> {
+    /// Bytes that it holds.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::InputText { text } | Self::OutputText { text } => text.len(),
+            Self::InputImage { image_url: Url(media) } => match &media.data {
+                MediaData::Base64(data) | MediaData::Url(data) => data.len(),
+            },
+        }
+    }
+}
+
 /// Where an image is: its own URL, or a `data:` URL with its bytes.
 pub struct Url<'a>(pub &'a Media<'a>);
 

@@ -10,6 +10,7 @@ use super::segments::Chain;
 use super::{filter, index, locate, packed, record};
 use crate::error::{IoContext, Result};
 use crate::harness::Found;
+use crate::harness::common::files::stretch;
 use crate::model::{Head, Time, time};
 
 /// The first record and the first prompt are looked for in so many bytes, growing.
@@ -75,10 +76,17 @@ fn first_prompt(home: &Path, found: &Found, meta: &Meta, start: &mut Start) -> R
 
 /// The beginning of a file.
 pub struct Start {
-    input: Box<dyn Read>,
+    input: Input,
     path: PathBuf,
     bytes: Vec<u8>,
     ended: bool,
+}
+
+enum Input {
+    /// A compressed file.
+    Packed(Box<dyn Read>),
+    /// A file, and its size.
+    Plain(u64, File),
 }
 
 impl Start {
@@ -88,8 +96,11 @@ impl Start {
     /// When it cannot be opened, or is not compressed as its name says.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).at("open", path)?;
-        let input: Box<dyn Read> =
-            if locate::is_packed(path) { packed::unpack(file).at("unpack", path)? } else { Box::new(file) };
+        let input = if locate::is_packed(path) {
+            Input::Packed(packed::unpack(file).at("unpack", path)?)
+        } else {
+            Input::Plain(file.metadata().at("look at", path)?.len(), file)
+        };
         Ok(Self { input, path: path.to_owned(), bytes: Vec::new(), ended: false })
     }
 
@@ -99,10 +110,19 @@ impl Start {
         if self.ended || length <= old {
             return Ok(());
         }
-        let wanted = (length - old) as u64;
-        let got = (&mut self.input).take(wanted).read_to_end(&mut self.bytes);
-        let got = got.at("read", &self.path)?;
-        self.ended = (got as u64) < wanted;
+        let wanted = length - old;
+        match &mut self.input {
+            Input::Packed(input) => {
+                let got = input.take(wanted as u64).read_to_end(&mut self.bytes).at("read", &self.path)?;
+                self.ended = got < wanted;
+            }
+            Input::Plain(size, file) => {
+                let left = usize::try_from(size.saturating_sub(old as u64)).unwrap_or(usize::MAX);
+                let more = stretch(file, old as u64, wanted.min(left)).at("read", &self.path)?;
+                self.ended = wanted > left || more.len() < wanted;
+                if old == 0 { self.bytes = more } else { self.bytes.extend_from_slice(&more) }
+            }
+        }
         Ok(())
     }
 
@@ -231,13 +251,19 @@ impl End {
         if let Some(start) = start.filter(|start| start.ended) {
             return Ok(Self::of(&start.bytes));
         }
-        let file = File::open(&found.path).at("open", &found.path)?;
-        let size = file.metadata().at("look at", &found.path)?.len();
+        let opened;
+        let (size, file) = match start.map(|start| &start.input) {
+            Some(Input::Plain(size, file)) => (*size, file),
+            _ => {
+                opened = File::open(&found.path).at("open", &found.path)?;
+                (opened.metadata().at("look at", &found.path)?.len(), &opened)
+            }
+        };
         let mut length = TAIL;
         loop {
             let mut bytes = vec![0; length.min(usize::try_from(size).unwrap_or(usize::MAX))];
             let offset = size - bytes.len() as u64;
-            read_at(&file, &mut bytes, offset).at("read", &found.path)?;
+            read_at(file, &mut bytes, offset).at("read", &found.path)?;
             let end = Self::of(&bytes);
             if end.updated.is_some() || length >= TAIL_LIMIT || bytes.len() < length {
                 return Ok(end);

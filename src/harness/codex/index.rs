@@ -1,9 +1,13 @@
 //! `session_index.jsonl`: the names that users gave their threads. The last line of a thread wins.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
+use super::filter::digest;
 use super::native::IndexLine;
 use super::record;
 use crate::error::{Error, IoContext, Result};
@@ -16,29 +20,77 @@ pub const FILE: &str = "session_index.jsonl";
 /// More is not read; a line has some 130 bytes.
 const LIMIT: u64 = 64 << 20;
 
+/// The index as it was read last: a list of thousands of threads asks for each of them.
+static LAST: Mutex<Option<Arc<Index>>> = Mutex::new(None);
+
+/// An index.
+struct Index {
+    path: PathBuf,
+    state: State,
+    bytes: Vec<u8>,
+    /// Where the lines begin that name a thread, by a digest of its id, in their order.
+    lines: HashMap<u64, Vec<u32>>,
+}
+
+/// What tells whether a file is still the one that was read.
+#[derive(PartialEq, Eq)]
+struct State {
+    bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Index {
+    /// The index at `path`; `None`: there is none.
+    fn of(path: &Path) -> Result<Option<Arc<Self>>> {
+        let meta = match path.metadata() {
+            Ok(meta) => meta,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::io("open", path, error)),
+        };
+        let state = State { bytes: meta.len(), modified: meta.modified().ok() };
+        // A reader that panicked left what it had read before.
+        let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(index) = last.as_ref().filter(|index| index.path == path && index.state == state) {
+            return Ok(Some(index.clone()));
+        }
+        let mut bytes = Vec::with_capacity(meta.len().min(LIMIT) as usize);
+        File::open(path).at("open", path)?.take(LIMIT).read_to_end(&mut bytes).at("read", path)?;
+        let index = Arc::new(Self { path: path.to_owned(), state, lines: Self::lines(&bytes), bytes });
+        *last = Some(index.clone());
+        Ok(Some(index))
+    }
+
+    fn lines(bytes: &[u8]) -> HashMap<u64, Vec<u32>> {
+        let mut lines: HashMap<u64, Vec<u32>> = HashMap::new();
+        let mut start = 0;
+        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let mut fixed = Vec::new();
+            if let Some(parsed) = record::parse::<IndexLine<'_>>(line, &mut fixed) {
+                lines.entry(digest(&parsed.id)).or_default().push(start);
+            }
+            start += u32::try_from(line.len()).unwrap_or(u32::MAX);
+        }
+        lines
+    }
+
+    fn line(&self, id: &str) -> Option<&str> {
+        self.lines.get(&digest(id))?.iter().rev().find_map(|start| {
+            let rest = &self.bytes[*start as usize..];
+            let line = &rest[..memchr::memchr(b'\n', rest).unwrap_or(rest.len())];
+            let mut fixed = Vec::new();
+            record::parse::<IndexLine<'_>>(line, &mut fixed).filter(|parsed| parsed.id == id)?;
+            std::str::from_utf8(line).ok()
+        })
+    }
+}
+
 /// The line of the index that holds for a thread.
 ///
 /// # Errors
 /// When the index exists and cannot be read.
 pub fn line(home: &Path, id: &str) -> Result<Option<String>> {
-    let path = home.join(FILE);
-    let mut bytes = Vec::new();
-    match File::open(&path) {
-        Ok(file) => file.take(LIMIT).read_to_end(&mut bytes).at("read", &path)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Error::io("open", &path, error)),
-    };
-    // Forwards, because only that search is a fast one.
-    let matches: Vec<usize> = memchr::memmem::find_iter(&bytes, id.as_bytes()).collect();
-    for at in matches.into_iter().rev() {
-        let start = memchr::memrchr(b'\n', &bytes[..at]).map_or(0, |newline| newline + 1);
-        let stop = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |newline| at + newline);
-        let mut fixed = Vec::new();
-        if record::parse::<IndexLine<'_>>(&bytes[start..stop], &mut fixed).is_some_and(|line| line.id == id) {
-            return Ok(std::str::from_utf8(&bytes[start..stop]).ok().map(str::to_owned));
-        }
-    }
-    Ok(None)
+    let index = Index::of(&home.join(FILE))?;
+    Ok(index.and_then(|index| index.line(id).map(str::to_owned)))
 }
 
 /// The name in a line of the index.

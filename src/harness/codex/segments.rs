@@ -251,4 +251,31 @@ mod tests {
         {"timestamp":"t","ordinal":2,"type":"event_msg","payload":{"type":"x"}}
         "#);
     }
+
+    #[test]
+    #[allow(clippy::disallowed_methods)]
+    fn a_long_record_is_joined_like_any_other() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (base, fork) = (dir.path().join("base.jsonl"), dir.path().join("fork.jsonl"));
+        let fill = "a word \\n".repeat(crate::harness::common::jsonl::HELD / 8);
+        let meta = |base: &str| {
+            format!(
+                r#"{{"timestamp":"t","ordinal":0,"type":"session_meta","payload":{{"id":"x","history_base":{base}}}}}"#
+            )
+        };
+        let record = |ordinal: u32, text: &str| {
+            format!(
+                r#"{{"timestamp":"t","ordinal":{ordinal},"type":"response_item","payload":{{"type":"x","text":"{text}"}}}}"#
+            )
+        };
+        let odd = format!(r#"{{"payload":{{"text":"{fill}"}},"type":"other","timestamp":"t"}}"#);
+        let old = [meta("null"), record(1, &fill), record(2, "kept"), odd.clone(), record(3, &fill)];
+        std::fs::write(&base, old.join("\n") + "\n").expect("writable");
+        std::fs::write(&fork, [meta("{}"), record(9, &fill)].join("\n")).expect("writable");
+        let chain = Chain(vec![Piece { path: fork, end: u64::MAX }, Piece { path: base, end: 3 }]);
+        let mut joined = String::new();
+        chain.join().expect("joined").read_to_string(&mut joined).expect("text");
+        let new = [meta("null"), record(1, &fill), record(2, "kept"), odd, record(3, &fill)];
+        assert!(joined == new.join("\n") + "\n", "{} bytes", joined.len());
+    }
 }

@@ -349,8 +349,15 @@ impl<'a> Writer<'a> {
             false => Item::FunctionCallOutput { call_id, output },
         };
         let timestamp = time::rfc3339(self.now);
-        emit::line(&mut self.waiting, &timestamp, "response_item", &item)
-            .at("write", Path::new(self.target.id))?;
+        if parts.iter().map(Content::len).sum::<usize>() > WAITING {
+            // Too much to wait, and too much to be held once more.
+            self.out.write_all(&self.waiting).at("write", Path::new(self.target.id))?;
+            self.waiting.clear();
+            emit::line(&mut self.out, &timestamp, "response_item", &item)
+        } else {
+            emit::line(&mut self.waiting, &timestamp, "response_item", &item)
+        }
+        .at("write", Path::new(self.target.id))?;
         if self.waiting.len() > WAITING {
             self.flush()?;
         }

@@ -41,9 +41,10 @@ pub fn entries(dir: &Path) -> Result<Vec<Entry>> {
 }
 
 /// Whether a name means the same single file on every system: no separators, no device names of
-/// Windows, nothing that starts or ends invisibly.
+/// Windows, nothing invisible, and nothing that shows as another name than it is.
 pub fn is_safe_name(name: &str) -> bool {
-    let odd = |c: char| c.is_control() || r#"/\:*?"<>|"#.contains(c);
+    let hidden = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    let odd = |c: char| c.is_control() || hidden(c) || r#"/\:*?"<>|"#.contains(c);
     let stem = name.split('.').next().unwrap_or_default().to_ascii_uppercase();
     let device = matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL")
         || (stem.len() == 4

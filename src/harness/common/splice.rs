@@ -47,15 +47,15 @@ impl Splices {
         }
     }
 
-    /// Where the replacements of an abridged record go in its file, in their order.
+    /// Where the replacements of an abridged record go in its file, in their order. A text that was
+    /// left out is too long for anything that is replaced, and stays.
     pub fn places(&mut self, record: &Abridged) -> Vec<(Range<u64>, String)> {
         self.0.sort_by_key(|(range, _)| range.start);
-        // A value that is replaced was not left out: it is as long there as here.
-        let place = |range: &Range<usize>| {
-            let start = record.place(range.start);
-            start..start + range.len() as u64
+        let place = |(range, json): (Range<usize>, String)| {
+            let there = record.place(range.start)..record.place(range.end.checked_sub(1)?) + 1;
+            (there.end - there.start == range.len() as u64).then_some((there, json))
         };
-        self.0.drain(..).map(|(range, json)| (place(&range), json)).collect()
+        self.0.drain(..).filter_map(place).collect()
     }
 
     /// Writes the record with its replacements.

@@ -291,6 +291,10 @@ fn explain(path: &Path, error: rusqlite::Error) -> Error {
                 .hint("`sqlite3 DATABASE .recover` saves what is left of it")
         }
         Some(ErrorCode::CannotOpen | ErrorCode::ReadOnly) => {
+            // SQLite does not say why.
+            if let Err(refused) = fs::File::open(path) {
+                return Error::io("open", path, refused);
+            }
             Error::new(Kind::Io, format!("cannot open {there}: {error}")).hint(
                 "a program that was ended while it wrote may have left it unfinished: start that program once, or copy \
                  the database with its -wal and -journal files to a directory that you can write to",

@@ -4,7 +4,6 @@
 //! are walked through, without taking them into memory.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -17,6 +16,7 @@ use super::{checkpoint, locate, projects};
 use crate::env::Env;
 use crate::error::{IoContext, Result};
 use crate::harness::Found;
+use crate::harness::common::files::stretch;
 use crate::harness::common::jsonl::MAX_LINE;
 use crate::model::{Head, Time, time};
 
@@ -33,12 +33,12 @@ const TITLE: usize = 200;
 /// # Errors
 /// When it cannot be read.
 pub fn head(env: &Env, found: &Found) -> Result<Option<Head>> {
-    let mut file = File::open(&found.path).at("open", &found.path)?;
+    let file = File::open(&found.path).at("open", &found.path)?;
     let length = file.metadata().at("look at", &found.path)?.len();
     let mut window = HEAD.min(length);
     let mut facts = loop {
         let mut facts = Facts::default();
-        let bytes = read(&mut file, 0..window).at("read", &found.path)?;
+        let bytes = read(&file, 0..window).at("read", &found.path)?;
         facts.lines(&bytes, window == length);
         if window == length || window >= LIMIT || facts.prompt.is_some() || facts.id.is_none() {
             break facts;
@@ -51,7 +51,7 @@ pub fn head(env: &Env, found: &Found) -> Result<Option<Head>> {
         let mut tail = TAIL;
         loop {
             let start = length.saturating_sub(tail).max(window);
-            let bytes = read(&mut file, start..length).at("read", &found.path)?;
+            let bytes = read(&file, start..length).at("read", &found.path)?;
             let from = if start == window {
                 0
             } else {
@@ -75,11 +75,8 @@ pub fn head(env: &Env, found: &Found) -> Result<Option<Head>> {
     facts.head(env, found, id).map(Some)
 }
 
-fn read(file: &mut File, range: std::ops::Range<u64>) -> std::io::Result<Vec<u8>> {
-    file.seek(SeekFrom::Start(range.start))?;
-    let mut bytes = Vec::new();
-    file.take(range.end - range.start).read_to_end(&mut bytes)?;
-    Ok(bytes)
+fn read(file: &File, range: std::ops::Range<u64>) -> std::io::Result<Vec<u8>> {
+    stretch(file, range.start, usize::try_from(range.end - range.start).unwrap_or(usize::MAX))
 }
 
 /// What a file tells of its session.
@@ -246,7 +243,7 @@ impl Facts {
 
 /// A file that is one document.
 fn walk(found: &Found) -> Result<Facts> {
-    let mut file = File::open(&found.path).at("open", &found.path)?;
+    let file = File::open(&found.path).at("open", &found.path)?;
     let name = found.path.to_string_lossy();
     let index = index::index(Box::new(file.try_clone().at("open", &found.path)?), &name)?;
     if !index.is_session() {
@@ -260,7 +257,7 @@ fn walk(found: &Found) -> Result<Facts> {
     let first = index.live.iter().filter(|element| element.speaker == Speaker::User).take(8);
     let last = index.live.iter().rev().filter(|element| element.speaker == Speaker::Model).take(1);
     for element in first.chain(last).chain(index.live.last()) {
-        if let Some(bytes) = message(&mut file, element).at("read", &found.path)? {
+        if let Some(bytes) = message(&file, element).at("read", &found.path)? {
             let mut fixed = Vec::new();
             if let Some(message) = native::parse::<Message<'_>>(&bytes, &mut fixed) {
                 facts.message(&message);
@@ -284,7 +281,7 @@ fn of_index(index: &Index) -> Facts {
     }
 }
 
-fn message(file: &mut File, element: &Element) -> std::io::Result<Option<Vec<u8>>> {
+fn message(file: &File, element: &Element) -> std::io::Result<Option<Vec<u8>>> {
     if element.length > MAX_LINE as u64 {
         return Ok(None);
     }
@@ -308,9 +305,9 @@ fn title(text: &str) -> Option<String> {
 /// # Errors
 /// When the file cannot be read.
 pub fn subagent(env: &Env, path: &Path, parent: &Head) -> Result<Option<Head>> {
-    let mut file = File::open(path).at("open", path)?;
+    let file = File::open(path).at("open", path)?;
     let meta = file.metadata().at("look at", path)?;
-    let bytes = read(&mut file, 0..LIMIT.min(meta.len())).at("read", path)?;
+    let bytes = read(&file, 0..LIMIT.min(meta.len())).at("read", path)?;
     let mut facts = Facts::default();
     facts.lines(&bytes, meta.len() <= LIMIT);
     let Some(id) = facts.id.take() else { return Ok(None) };

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -20,6 +20,7 @@ use crate::env::Env;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::harness::Found;
 use crate::harness::common::directory::entries;
+use crate::harness::common::files::stretch;
 
 /// The first record of a session has some 250 bytes.
 const HEADER: usize = 4 << 10;
@@ -145,11 +146,10 @@ struct Header {
 
 /// The header of a session, from the first bytes of its file.
 fn header(path: &Path) -> io::Result<Option<Header>> {
-    let mut file = File::open(path)?;
-    let mut bytes = Vec::new();
+    let file = File::open(path)?;
     let mut limit = HEADER;
     loop {
-        let got = (&mut file).take((limit - bytes.len()) as u64).read_to_end(&mut bytes)?;
+        let bytes = stretch(&file, 0, limit)?;
         let line = memchr::memchr(b'\n', &bytes).map_or(bytes.as_slice(), |at| &bytes[..at]);
         if let Ok(header) = serde_json::from_slice::<Header>(line)
             && header.session_id.is_some()
@@ -159,7 +159,7 @@ fn header(path: &Path) -> io::Result<Option<Header>> {
         if let Some(header) = cut_header(&bytes) {
             return Ok(Some(header));
         }
-        if got == 0 || limit >= HEADER_LIMIT {
+        if bytes.len() < limit || limit >= HEADER_LIMIT {
             return Ok(None);
         }
         limit = HEADER_LIMIT;

@@ -38,6 +38,7 @@ mod write;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -84,6 +85,17 @@ impl Harness for Gemini {
 
     fn may_be_in(&self, found: &Found, dir: &Path) -> bool {
         checkpoint::owner(&found.path).is_none_or(|cwd| Path::new(&cwd).starts_with(dir))
+    }
+
+    fn which_may_be_in(&self, found: &[&Found], dir: &Path) -> Vec<bool> {
+        // What a directory of the store belongs to is the same for all sessions in it.
+        let mut known: HashMap<&Path, bool> = HashMap::new();
+        let mut all = Vec::with_capacity(found.len());
+        for found in found {
+            let chats = found.path.parent().unwrap_or(&found.path);
+            all.push(*known.entry(chats).or_insert_with(|| self.may_be_in(found, dir)));
+        }
+        all
     }
 
     fn head(&self, env: &Env, found: &Found) -> Result<Option<Head>> {

@@ -124,7 +124,11 @@ impl Doubts<'_> {
                     let detail = format!("line {number}, at byte {}: {} bytes", long.offset, long.length);
                     self.add(self.finding(&LONG_RECORD, detail));
                 }
-                Line { bytes: abridged.json(), ..long }
+                // Where nothing is left it was no JSON, and its beginning tells what else it is.
+                match abridged.json() {
+                    [] => lines.beginning(),
+                    json => Line { bytes: json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json), ..long },
+                }
             } else {
                 line
             };

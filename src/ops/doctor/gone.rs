@@ -10,6 +10,7 @@ use crate::env::Env;
 use crate::git::{Remote, Repo};
 use crate::harness::diagnosis::{Finding, Known, Repair};
 use crate::model::Head;
+use crate::place::shell::quoted;
 
 /// So many places are named where several are possible.
 const NAMED: usize = 3;
@@ -87,7 +88,7 @@ fn finding(known: &Known, cwd: &str, whereabouts: &Whereabouts) -> Finding {
             if is_sure { finding.repair(Repair::Move { old: old.into(), new: new.clone() }) } else { finding }
         }
         [Candidate { old, .. }, ..] => {
-            finding.advise(format!("choose one: `holdall move {old} NEW` lets the sessions follow"))
+            finding.advise(format!("choose one: `holdall move {} NEW` lets the sessions follow", quoted(old)))
         }
     }
 }

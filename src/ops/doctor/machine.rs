@@ -14,6 +14,7 @@ use crate::harness::Harness;
 use crate::harness::common::directory::entries;
 use crate::harness::diagnosis::{Finding, Mend, Repair};
 use crate::ops::{harnesses, journal};
+use crate::place::shell::quoted;
 use crate::txn::{self, ImportState, Recovered};
 
 /// The finding that something cannot be read.
@@ -112,7 +113,8 @@ pub fn owners(env: &Env, store: &Store, found: &mut Vec<Found>) {
     let foreign: Vec<&Path> = paths.into_iter().filter(is_foreign).collect();
     if let Some(first) = foreign.first() {
         let detail = format!("{} files, such as this one, belong to another user", foreign.len());
-        let advice = format!("`sudo chown -R $(id -un) {}` gives them back", data_dir.display());
+        let advice =
+            format!("`sudo chown -R $(id -un) {}` gives them back", quoted(&data_dir.to_string_lossy()));
         let finding = Finding::new(&FOREIGN_OWNER, detail).at(*first).advise(advice);
         found.push(Found { harness: Some(store.harness), finding });
     }

@@ -9,7 +9,7 @@ use super::destination::{Destination, Rules};
 use super::here::Here;
 use super::incoming::{Incoming, Session};
 use super::repositories::Repositories;
-use super::{Options, judge};
+use super::{Options, judge, own};
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::harness::{self, Found, Harness, Layout, Target};
@@ -228,6 +228,9 @@ fn plan_one<'a>(
         }
         planned.decision = decide(verdict, options.on_conflict);
         break;
+    }
+    if planned.acts() {
+        own::check(env, options, here, &planned)?;
     }
     warnings.append(&mut planned.layout.warnings);
     if let (true, Some(existing)) = (planned.acts(), &planned.existing) {

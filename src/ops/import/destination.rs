@@ -12,6 +12,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::Head;
 use crate::place::PathMap;
 use crate::place::flavour::Flavour;
+use crate::place::shell::quoted;
 
 /// The directory of one session, and how all its paths follow.
 pub struct Destination {
@@ -88,7 +89,7 @@ impl Rules {
     /// Where one of the user's rules sends a path of the source.
     pub fn by_user(&self, path: &str) -> Option<PathBuf> {
         let mut paths = PathMap::none();
-        for (old, new) in &self.user {
+        for (old, new) in self.user.iter().filter(|_| !climbs(path)) {
             paths.add(old, new).ok()?;
         }
         paths.map(path).and_then(|mapped| here(&mapped))
@@ -101,7 +102,8 @@ impl Rules {
         if Flavour::of(&self.source_home).is_some() {
             paths.add(&self.source_home, &self.home).ok()?;
         }
-        self.by_user(path).or_else(|| here(paths.map(path).as_deref().unwrap_or(path)))
+        let by_home = || here(paths.map(path).as_deref().unwrap_or(path)).filter(|_| !climbs(path));
+        self.by_user(path).or_else(by_home)
     }
 
     /// Where this session goes. `repository`: the root of its repository at the source, and where
@@ -133,15 +135,25 @@ impl Rules {
             return Ok(Destination { cwd: PathBuf::from(&self.home), paths });
         };
         let mapped = paths.map(cwd).unwrap_or_else(|| cwd.to_owned());
-        match here(&mapped) {
+        // A rule of the user's for just this directory says where it goes, whatever it is called.
+        let by_name = self
+            .user
+            .iter()
+            .any(|(old, _)| Flavour::of(cwd).is_some_and(|flavour| flavour.below(cwd, old) == Some("")));
+        match here(&mapped).filter(|_| by_name || !climbs(cwd)) {
             Some(cwd) => Ok(Destination { cwd, paths }),
             None => Err(Error::new(
                 Kind::Unsupported,
                 format!("{mapped:?} cannot be a directory on this machine"),
             )
-            .hint(format!("give it one with --cwd-map {cwd:?}=DIR"))),
+            .hint(format!("give it one with --cwd-map {}=DIR", quoted(cwd)))),
         }
     }
+}
+
+/// Whether a path of the source goes up again: below a rule's directory it would be somewhere else.
+fn climbs(path: &str) -> bool {
+    path.split(['/', '\\']).any(|part| part == "..")
 }
 
 /// A path that can be a directory of this machine.
@@ -237,6 +249,25 @@ mod tests {
             };
             assert_eq!(repository_name(&repo).as_deref(), Some("app"), "{url}");
         }
+    }
+
+    #[test]
+    fn a_directory_that_goes_up_leads_nowhere() {
+        let rules = rules(&[("/Users/old/src", "~/code"), ("/Users/old/../x", "~/x")], Some("/w"));
+        for cwd in ["/Users/old/src/../../../etc", "/Users/old/..", "/srv/../etc"] {
+            let error = rules.destination(&head(cwd), None, &mut Vec::new()).err().expect("refused");
+            assert!(error.to_string().contains("cannot be a directory"), "{error}");
+            assert_eq!((rules.by_user(cwd), rules.by_home(cwd)), (None, None));
+        }
+        assert_eq!(go(&rules, "/Users/old/../x", None), "/home/new/x");
+        assert_eq!(go(&rules, "/Users/old/src/..app", None), "/home/new/code/..app");
+    }
+
+    #[test]
+    fn a_hint_can_be_pasted() {
+        let rules = rules(&[], None);
+        let error = rules.destination(&head("$(touch x)"), None, &mut Vec::new()).err().expect("refused");
+        assert_eq!(error.hints(), ["give it one with --cwd-map '$(touch x)'=DIR"]);
     }
 
     #[test]

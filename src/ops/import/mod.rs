@@ -9,7 +9,7 @@
 //! - [`render`]: the bytes of one file, converted or relocated; [`meter`]: how much of them was read
 //! - [`here`]: what is here already
 //! - [`compare`], [`mod@judge`]: how it relates to what comes, file by file and as a session
-//! - [`decide`]: the action for each session
+//! - [`decide`]: the action for each session; [`own`]: what it must not write over
 //! - [`again`]: a session of this machine, written anew
 //! - [`apply`]: carry the actions out, through [`crate::txn`]
 //! - [`mod@verify`]: whether the target can use what was imported
@@ -24,6 +24,7 @@ pub mod here;
 pub mod incoming;
 pub mod judge;
 pub mod meter;
+pub mod own;
 pub mod render;
 pub mod report;
 pub mod repositories;

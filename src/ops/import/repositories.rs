@@ -19,6 +19,7 @@ use crate::git::find::{self, Likeness};
 use crate::git::restore::{self, Carried, Restored};
 use crate::git::{self, Bundle, Comparison, Git, Repo};
 use crate::interrupt;
+use crate::place::shell::quoted;
 use crate::progress::Progress;
 use crate::txn::Left;
 
@@ -163,7 +164,7 @@ impl<'a> Repositories<'a> {
         let is_carried =
             repo.carried.as_ref().is_some_and(|carried| carried.commits > 0 || carried.work.is_some());
         if !is_carried {
-            let had = repo.modified + repo.untracked + repo.ahead.unwrap_or_default() > 0;
+            let had = repo.changed() > 0 || repo.ahead.is_some_and(|commits| commits > 0);
             return Work::of(if had { "not-carried" } else { "none" });
         }
         if !options.restore_work {
@@ -262,7 +263,7 @@ fn locate<'a>(
                 matched.root.display(),
                 repo.root,
                 others.join(", "),
-                repo.root
+                quoted(&repo.root)
             ));
         }
         let mut found = place(Some(matched.root), true);

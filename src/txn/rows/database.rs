@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags};
 
 use super::schema::{self, Reference, Schema};
 use crate::error::{Error, Kind, Result};
-use crate::txn::carry;
+use crate::txn::{carry, disk};
 
 /// How long a program may hold its database before we give up; as long as opencode waits.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -116,7 +116,7 @@ impl Databases {
 /// [`Kind::Conflict`] when it is not there, damaged or read-only, [`Kind::Busy`] when a program
 /// holds it.
 pub(super) fn open(path: &Path) -> Result<Connection> {
-    if !path.is_file() {
+    if !disk::is_file(path)? {
         let message = format!("there is no database {}", path.display());
         return Err(Error::new(Kind::Conflict, message).hint("start its program once, and try again"));
     }

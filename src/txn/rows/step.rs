@@ -66,7 +66,7 @@ impl Write for NewFile<'_> {
 
 /// Whether the step was carried out.
 pub(in crate::txn) fn is_applied(step: &Step, rows: &Rows, bench: &Bench<'_>) -> Result<bool> {
-    if bench.databases.is_untouched(step.number) || !step.path.is_file() {
+    if bench.databases.is_untouched(step.number) || !disk::is_file(&step.path)? {
         return Ok(false);
     }
     let database = bench.databases.get(&step.path)?;
@@ -133,7 +133,7 @@ pub(in crate::txn) fn back(
     bench: &Bench<'_>,
     save: &dyn Fn() -> Result<PathBuf>,
 ) -> Result<Option<PathBuf>> {
-    if step.applied != Some(true) || !step.path.is_file() {
+    if step.applied != Some(true) || !disk::is_file(&step.path)? {
         return Ok(None);
     }
     let database = bench.databases.get(&step.path)?;
@@ -189,7 +189,9 @@ fn has_new_rows(
 /// The lines of a document, each by a hash.
 fn lines(document: Option<PathBuf>) -> Result<HashSet<u64>> {
     let mut lines = HashSet::new();
-    if let Some(document) = document.filter(|document| document.is_file()) {
+    if let Some(document) = document
+        && disk::is_file(&document)?
+    {
         document::for_each_line(&document, |line| {
             let mut hash = DefaultHasher::new();
             hash.write(line);

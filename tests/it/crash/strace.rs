@@ -138,11 +138,22 @@ fn is_look(call: &Call) -> bool {
 
 /// The calls in a log in their order, each with the thread that made it.
 pub fn calls(log: &str) -> Vec<(&str, Call)> {
-    let mut numbers = BTreeMap::<(&str, &str), usize>::new();
+    const UNFINISHED: &str = " <unfinished ...>";
+    let mut numbers = BTreeMap::<(&str, String), usize>::new();
+    // Another thread came in between: the rest of the line follows later.
+    let mut begun = BTreeMap::<&str, String>::new();
     let call = |line| {
         let (thread, line): (&str, &str) = str::split_once(line, ' ')?;
-        let (name, rest) = line.trim_start().split_once('(')?;
-        let number = numbers.entry((thread, name)).or_default();
+        let mut line = line.trim_start().to_owned();
+        if let Some(begin) = line.strip_suffix(UNFINISHED) {
+            begun.insert(thread, begin.to_owned());
+            return None;
+        }
+        if let Some((_, end)) = line.split_once(" resumed>").filter(|_| line.starts_with("<...")) {
+            line = begun.remove(thread)? + end;
+        }
+        let (name, rest) = line.split_once('(')?;
+        let number = numbers.entry((thread, name.to_owned())).or_default();
         *number += 1;
         let (arguments, result) = rest.rsplit_once(" = ")?;
         let handle = arguments.split_once('<').filter(|(digits, _)| digits.parse::<u32>().is_ok());

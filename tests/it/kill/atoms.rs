@@ -49,19 +49,19 @@ impl Atoms {
         self.0.iter().filter(|(name, _)| is_of(name, marks)).collect()
     }
 
-    /// Takes out empty directories that are in none of the two.
-    pub fn forget_empty_directories(&mut self, one: &Self, other: &Self) {
+    /// The same without empty directories.
+    #[must_use]
+    pub fn without_empty_directories(mut self) -> Self {
         loop {
-            let is_left = |(name, node): &(&String, &Node)| {
-                let known = one.0.contains_key(*name) || other.0.contains_key(*name);
-                let inside = |path: &&String| path.starts_with(&format!("{name}/"));
-                matches!(node, Node::Directory { .. }) && !known && self.0.keys().find(inside).is_none()
+            let is_empty = |(name, node): &(&String, &Node)| {
+                let inside = format!("{name}/");
+                matches!(node, Node::Directory { .. }) && !self.0.keys().any(|path| path.starts_with(&inside))
             };
-            let left: Vec<String> = self.0.iter().filter(is_left).map(|(name, _)| name.clone()).collect();
-            if left.is_empty() {
-                return;
+            let empty: Vec<String> = self.0.iter().filter(is_empty).map(|(name, _)| name.clone()).collect();
+            if empty.is_empty() {
+                return self;
             }
-            self.0.retain(|name, _| !left.contains(name));
+            self.0.retain(|name, _| !empty.contains(name));
         }
     }
 }

@@ -145,7 +145,7 @@ impl Scenario {
 pub struct End {
     /// `None`: killed.
     pub code: Option<i32>,
-    /// What it said on standard error.
+    /// What it said.
     pub said: String,
 }
 
@@ -319,7 +319,7 @@ impl World {
     /// Runs a command under strace with these arguments.
     pub fn traced<S: AsRef<str>>(&self, arguments: &[&str], args: &[S]) -> End {
         let ended = self.output(arguments, args);
-        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        let said = String::from_utf8_lossy(&[ended.stderr, ended.stdout].concat()).into_owned();
         assert!(
             ended.status.code().is_some() || ended.status.signal() == Some(9),
             "{}: {said}",

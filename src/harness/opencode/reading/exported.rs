@@ -76,13 +76,13 @@ impl Export {
         let mut name = Vec::new();
         while next_member(&mut scanner, &mut name)? {
             match name.as_slice() {
-                b"\"info\"" if info.is_empty() => scanner.value(&mut info, MAX_LINE)?,
+                b"\"info\"" if info.is_empty() => scanner.value(&mut info, MOST_INFO)?,
                 // They come last: there is no need to read them yet.
                 MESSAGES if !info.is_empty() => {
                     let has_list = scanner.peek()? == Some(b'[');
                     return Ok(has_list.then(|| Self { path: path.to_owned(), info }));
                 }
-                _ => skip(&mut scanner)?,
+                _ => drop(scanner.length()?),
             }
         }
         Ok(None)
@@ -97,6 +97,9 @@ impl Export {
 }
 
 type Input = Scanner<BufReader<File>>;
+
+/// A session's own record is short; a longer one is none.
+const MOST_INFO: usize = 16 << 20;
 
 /// The member with the messages.
 const MESSAGES: &[u8] = b"\"messages\"";
@@ -123,22 +126,50 @@ fn next_member(scanner: &mut Input, name: &mut Vec<u8>) -> io::Result<bool> {
     if scanner.take(b':')? { Ok(true) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
-/// Goes over a value of any size, element by element where it is a list.
-fn skip(scanner: &mut Input) -> io::Result<()> {
-    let mut value = Vec::new();
-    if !scanner.take(b'[')? {
-        return scanner.value(&mut value, MAX_LINE);
+/// Before the first message in a file.
+fn messages(path: &Path) -> io::Result<Input> {
+    let mut scanner = begin(path)?;
+    let mut name = Vec::new();
+    while next_member(&mut scanner, &mut name)? && name != MESSAGES {
+        scanner.length()?;
     }
+    if scanner.take(b'[')? { Ok(scanner) } else { Err(io::ErrorKind::InvalidData.into()) }
+}
+
+/// The length of the longest message in a file.
+fn longest(path: &Path) -> io::Result<u64> {
+    let mut scanner = messages(path)?;
+    let mut longest = 0;
     while !scanner.take(b']')? {
-        value.clear();
-        scanner.value(&mut value, MAX_LINE)?;
+        longest = longest.max(scanner.length()?);
         scanner.take(b',')?;
     }
-    Ok(())
+    Ok(longest)
+}
+
+/// What is wrong with a file that cannot be read to its end.
+fn trouble(path: &Path, error: io::Error) -> Error {
+    match is_no_json(&error) {
+        true => Error::new(Kind::Unsupported, format!("{} is not complete", path.display()))
+            .hint("export the session again"),
+        false => Error::io("read", path, error),
+    }
 }
 
 impl Records for Export {
     fn size(&self, _id: &str) -> Result<u64> {
+        let most = MAX_LINE as u64;
+        if self.path.metadata().at("look at", &self.path)?.len() > most {
+            let longest = longest(&self.path).map_err(|error| trouble(&self.path, error))?;
+            if longest > most {
+                let (longest, most) = (longest >> 20, most >> 20);
+                let path = self.path.display();
+                let what = format!(
+                    "{path} has a message of {longest} MiB; the longest that can be carried has {most} MiB"
+                );
+                return Err(Error::new(Kind::Unsupported, what));
+            }
+        }
         measure(&mut Messages { path: &self.path, scanner: None })
     }
 
@@ -171,17 +202,7 @@ impl Messages<'_> {
     fn next(&mut self, line: &mut Vec<u8>) -> io::Result<bool> {
         let scanner = match &mut self.scanner {
             Some(scanner) => scanner,
-            None => {
-                let mut scanner = begin(self.path)?;
-                let mut name = Vec::new();
-                while next_member(&mut scanner, &mut name)? && name != MESSAGES {
-                    skip(&mut scanner)?;
-                }
-                if !scanner.take(b'[')? {
-                    return Err(io::ErrorKind::InvalidData.into());
-                }
-                self.scanner.insert(scanner)
-            }
+            None => self.scanner.insert(messages(self.path)?),
         };
         loop {
             if scanner.take(b']')? {
@@ -202,11 +223,7 @@ impl Messages<'_> {
 impl Lines for Messages<'_> {
     fn next_line(&mut self, line: &mut Vec<u8>) -> Result<bool> {
         let path = self.path;
-        self.next(line).map_err(|error| match is_no_json(&error) {
-            true => Error::new(Kind::Unsupported, format!("{} is not complete", path.display()))
-                .hint("export the session again"),
-            false => Error::io("read", path, error),
-        })
+        self.next(line).map_err(|error| trouble(path, error))
     }
 
     fn restart(&mut self) {

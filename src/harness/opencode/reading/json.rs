@@ -48,6 +48,28 @@ impl<R: BufRead> Scanner<R> {
     /// # Errors
     /// What the input returns, and when the text ends before the value or the value is too long.
     pub fn value(&mut self, out: &mut Vec<u8>, limit: usize) -> io::Result<()> {
+        self.pass(&mut |byte| {
+            out.push(byte);
+            out.len() <= limit
+        })
+    }
+
+    /// Goes over the next value of any size and returns how long it is without the white space in it.
+    ///
+    /// # Errors
+    /// What the input returns, and when the text ends before the value.
+    pub fn length(&mut self) -> io::Result<u64> {
+        let mut length = 0;
+        self.pass(&mut |_| {
+            length += 1;
+            true
+        })?;
+        Ok(length)
+    }
+
+    /// Goes over the next value; `put` takes each byte of it but white space, and says whether there
+    /// is room for more.
+    fn pass(&mut self, put: &mut impl FnMut(u8) -> bool) -> io::Result<()> {
         let mut depth = 0_u64;
         let (mut in_text, mut escaped, mut in_word) = (false, false, false);
         self.peek()?;
@@ -58,7 +80,7 @@ impl<R: BufRead> Scanner<R> {
                 return if in_word && depth == 0 { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) };
             }
             let mut used = 0;
-            let mut ended = false;
+            let (mut ended, mut has_room) = (false, true);
             for &byte in buffer {
                 if !in_text
                     && in_word
@@ -70,7 +92,7 @@ impl<R: BufRead> Scanner<R> {
                 }
                 used += 1;
                 if in_text {
-                    out.push(byte);
+                    has_room &= put(byte);
                     match byte {
                         _ if escaped => escaped = false,
                         b'\\' => escaped = true,
@@ -78,7 +100,7 @@ impl<R: BufRead> Scanner<R> {
                         _ => {}
                     }
                 } else if !byte.is_ascii_whitespace() {
-                    out.push(byte);
+                    has_room &= put(byte);
                     match byte {
                         b'"' => in_text = true,
                         b'{' | b'[' => depth += 1,
@@ -94,7 +116,7 @@ impl<R: BufRead> Scanner<R> {
                 }
             }
             self.input.consume(used);
-            if out.len() > limit {
+            if !has_room {
                 return Err(io::ErrorKind::InvalidData.into());
             }
             if ended {

@@ -25,7 +25,7 @@ use crate::error::{Error, IoContext, Kind, Result};
 use crate::harness::{Found, NativeSession};
 use crate::model::{Head, Notes};
 
-/// A file of a tree is one record; a longer one is none.
+/// A file of a tree is one record; one that is longer is refused.
 const MOST: u64 = 96 << 20;
 
 /// Delivers the sessions of all trees below the data directory, from directory entries alone.
@@ -203,7 +203,9 @@ impl Children {
         let mut children: HashMap<String, Vec<PathBuf>> = HashMap::new();
         for folder in folders(data_dir)? {
             for path in files(&folder)? {
-                if let Some(parent) = record(&path)?.and_then(|json| Info::read(&json)?.parent) {
+                // A session that cannot be read says so when it is asked for itself.
+                if let Some(parent) = record(&path).ok().flatten().and_then(|json| Info::read(&json)?.parent)
+                {
                     children.entry(parent).or_default().push(path);
                 }
             }
@@ -347,7 +349,20 @@ fn record(path: &Path) -> Result<Option<Vec<u8>>> {
 /// The JSON in a file, on one line; `otherwise` when there is none or it is damaged.
 fn record_or(path: &Path, otherwise: &[u8]) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    match fs::File::open(path).and_then(|file| file.take(MOST).read_to_end(&mut bytes)) {
+    let read = fs::File::open(path).and_then(|mut file| {
+        let length = file.metadata()?.len();
+        if length <= MOST {
+            file.read_to_end(&mut bytes)?;
+        }
+        Ok(length)
+    });
+    match read {
+        Ok(length) if length > MOST => {
+            let (length, most, path) = (length >> 20, MOST >> 20, path.display());
+            let what =
+                format!("{path} has {length} MiB; the longest record that can be carried has {most} MiB");
+            return Err(Error::new(Kind::Unsupported, what));
+        }
         Ok(_) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(otherwise.to_vec()),
         Err(error) => return Err(Error::io("read", path, error)),

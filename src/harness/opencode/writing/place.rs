@@ -1,6 +1,6 @@
 //! Where sessions go on this machine.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::super::flavour::Flavour;
 use super::super::paths::{self, MESSAGES, SESSION, TOOL_OUTPUT};
@@ -13,6 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::harness::{Growth, Layout, OutFile, OutRows, OutSource, Stored, Target};
 use crate::model::rows::{Row, Scope, SharedRow};
 use crate::model::{FileMeta, Role, Time};
+use crate::place::shell::quoted;
 
 /// Where a session that was the program's before goes.
 ///
@@ -226,8 +227,8 @@ impl<'t> Builder<'t> {
              {file}`{and}",
             name = info.name,
             program = info.program,
-            cwd = quoted(self.target.cwd),
-            file = quoted(&file),
+            cwd = quoted(&self.target.cwd.to_string_lossy()),
+            file = quoted(&file.to_string_lossy()),
         )
     }
 }
@@ -235,13 +236,6 @@ impl<'t> Builder<'t> {
 /// The document for the program's own import.
 fn handover(target: &Target<'_>, session: &str) -> PathBuf {
     target.env.state_dir().join("handover").join(format!("{session}.json"))
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c);
-    if text.chars().all(plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 fn scope(owned: &[(&str, &str)], sessions: &[String]) -> Vec<Scope> {
@@ -293,11 +287,5 @@ mod tests {
         ] {
             assert_eq!(Name::of(path), None, "{path}");
         }
-    }
-
-    #[test]
-    fn paths_are_quoted_for_a_shell() {
-        assert_eq!(quoted(Path::new("/a/b-c.d")), "/a/b-c.d");
-        assert_eq!(quoted(Path::new("/a b/it's")), r"'/a b/it'\''s'");
     }
 }

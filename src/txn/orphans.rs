@@ -1,0 +1,98 @@
+//! What several imports needed, and the undo of one left for the others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::journal::{self, Change, Journal, Line, Purpose, Rows, Session, State, Step};
+use crate::error::Result;
+use crate::model::rows::SharedRow;
+
+/// What imports had brought for several sessions, and what their undo left there as others needed it.
+/// It goes with the last of those.
+#[derive(Debug, Default)]
+pub(super) struct Orphans {
+    lines: BTreeSet<(PathBuf, String)>,
+    /// The files of those lines that were not there before, and whether their lock was not either.
+    files: BTreeMap<PathBuf, bool>,
+    rows: Vec<(PathBuf, SharedRow)>,
+    dirs: BTreeSet<PathBuf>,
+}
+
+impl Orphans {
+    /// From the journals of the imports that were taken back, where `import` found something of the kind.
+    ///
+    /// # Errors
+    /// When a journal cannot be read.
+    pub(super) fn find(state_dir: &Path, import: &Journal) -> Result<Self> {
+        let mut orphans = Self::default();
+        let found = |session: &Session| {
+            session.lines.iter().any(|line| line.there)
+                || session.steps.iter().filter_map(rows_of).any(|rows| !rows.there.is_empty())
+        };
+        let found = import.sessions.iter().any(found);
+        for dir in journal::all(state_dir)? {
+            if dir.state(Purpose::Undo)? != Some(State::Done) {
+                continue;
+            }
+            let Some(undo) = dir.read(Purpose::Undo)? else { continue };
+            orphans.dirs.extend(undo.dirs);
+            let Some(undone) = dir.read(Purpose::Import)?.filter(|_| found) else { continue };
+            for (number, shared) in undone.shared.iter().enumerate() {
+                let added = undone.sessions.iter().flat_map(|session| session.added(number));
+                orphans.lines.extend(added.map(|line| (shared.path.clone(), line.line.clone())));
+                if shared.before.is_none() {
+                    orphans.files.insert(shared.path.clone(), shared.lock_made);
+                }
+            }
+            for step in undone.sessions.into_iter().flat_map(|session| session.steps) {
+                let shared = rows_of(&step).map_or_else(Vec::new, |rows| rows.shared.clone());
+                orphans.rows.extend(shared.into_iter().map(|row| (step.path.clone(), row)));
+            }
+        }
+        Ok(orphans)
+    }
+
+    /// Makes the undo take along what is not any session's own.
+    pub(super) fn adopt(self, journal: &mut Journal) {
+        for shared in &mut journal.shared {
+            if let Some(lock_made) = self.files.get(&shared.path) {
+                shared.before = None;
+                shared.lock_made |= lock_made;
+            }
+        }
+        let steps = journal.sessions.iter().flat_map(|session| &session.steps).map(|step| &step.path);
+        let paths: Vec<&PathBuf> = steps.chain(journal.shared.iter().map(|shared| &shared.path)).collect();
+        let above = self.dirs.into_iter().filter(|dir| paths.iter().any(|path| path.starts_with(dir)));
+        let dirs: BTreeSet<PathBuf> = journal.dirs.iter().cloned().chain(above).collect();
+        journal.dirs = dirs.into_iter().collect();
+    }
+
+    /// Whether the line, which was there when `import` came, was one of them.
+    pub(super) fn has_line(&self, import: &Journal, line: &Line) -> bool {
+        let shared = import.shared.get(line.shared);
+        shared.is_some_and(|shared| self.lines.contains(&(shared.path.clone(), line.line.clone())))
+    }
+
+    fn has_row(&self, path: &Path, row: &SharedRow) -> bool {
+        let same = |one: &SharedRow| one.key == row.key && one.row.table == row.row.table;
+        let value = |one: &SharedRow| one.row.values.get(one.key.as_str()).cloned();
+        self.rows.iter().any(|(at, one)| at == path && same(one) && value(one) == value(row))
+    }
+}
+
+fn rows_of(step: &Step) -> Option<&Rows> {
+    match &step.change {
+        Change::Rows(rows) => Some(rows),
+        _ => None,
+    }
+}
+
+/// The step with the shared rows that its undo has to take along.
+pub(super) fn with_orphans(step: &Step, orphans: &Orphans) -> Step {
+    let mut step = step.clone();
+    if let Change::Rows(rows) = &mut step.change {
+        let there = std::mem::take(&mut rows.there);
+        rows.shared.extend(there.into_iter().filter(|row| orphans.has_row(&step.path, row)));
+    }
+    step
+}
