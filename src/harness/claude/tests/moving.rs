@@ -179,7 +179,7 @@ fn a_record_of_any_length_moves() {
     let folder = data.join(super::super::locate::project_name(&there.cwd).expect("Unicode"));
     let moved = folder.join(ID).join("tool-results/x.txt");
     let wanted = text
-        .replace(&format!("{{\"cwd\":\"/old\",\"sessionId"), &format!("{{\"cwd\":\"{cwd}\",\"sessionId"))
+        .replace("{\"cwd\":\"/old\",\"sessionId", &format!("{{\"cwd\":\"{cwd}\",\"sessionId"))
         .replace("\"cwd\":\"/old/sub\"}", &format!("\"cwd\":\"{cwd}/sub\"}}"))
         .replace("\"realParentDir\":\"/old\"", &format!("\"realParentDir\":\"{cwd}\""))
         .replace(&output, moved.to_str().expect("Unicode"))
