@@ -78,12 +78,7 @@ impl Inventory {
         let scan = |harness: &'static dyn Harness| {
             let mut found = Vec::new();
             let scanned = harness.scan(env, &mut |session| found.push(Candidate { harness, found: session }));
-<<<<<<< HEAD
             (found, scanned.err().map(|error| format!("{}: {}", harness.info().name, with_hints(&error))))
-=======
-            let warning = |error| format!("{}: {}", harness.info().name, with_hints(&error));
-            (found, scanned.err().map(warning))
->>>>>>> lean
         };
         let scanned: Vec<_> = chosen.into_par_iter().map(scan).collect();
         let mut candidates = Vec::new();
