@@ -14,8 +14,9 @@ from typing import Callable
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BENCH = ROOT / "target" / "bench"
-RUN = BENCH / "run"
-ASIDE = BENCH / "aside"
+# Of this process alone; gone when it ends.
+RUN = BENCH / f"run-{os.getpid()}"
+ASIDE = BENCH / f"aside-{os.getpid()}"
 HOME = RUN / "home"
 OUTPUT = RUN / "stdout"
 MIB = 1 << 20

@@ -169,7 +169,7 @@ class Table:
         # The file grows by the rows, not by a copy.
         before = file.stat().st_size
         size = f"{before / 1e9:.1f} GB of opencode"
-        reading = Line(f"cat {size}", ["cat", file], before, home=corpus, ours=False)
+        reading = Line(f"sha256sum {size}", ["sha256sum", file], before, home=corpus, ours=False)
         yield reading
         yield ours(f"list, {size}", "list", "--all", "-H", "opencode", check=expect_listed(len(rows)), targets=[at_most("wall", 0.2, " s"), at_most("rss", 64, " MiB")],
                    gate=reading.name)  # fmt: skip

@@ -17,8 +17,11 @@ pub mod manifest;
 pub mod place;
 pub mod record;
 
+/// Checks one input, and panics when it finds something.
+pub type Check = fn(&[u8]);
+
 /// Each target with its name, which is that of its folder in `fixtures/fuzz` too.
-pub const TARGETS: [(&str, fn(&[u8])); 5] = [
+pub const TARGETS: [(&str, Check); 5] = [
     ("archive", archive::check),
     ("manifest", manifest::check),
     ("record", record::check),
