@@ -11,6 +11,7 @@ use super::text;
 use super::ui::{BAD, FAINT, GOOD, STRONG, Ui};
 use crate::env::Env;
 use crate::error::Kind;
+use crate::ops::import::decide::with_hints;
 use crate::ops::journal;
 use crate::txn::{ImportState, Left, Moved, Recovery, Saved};
 
@@ -49,10 +50,12 @@ pub fn undo(env: &Env, ui: &Ui, args: &UndoArgs) -> anyhow::Result<Exit> {
         sessions: undone
             .sessions
             .into_iter()
-            .map(|session| Row {
-                session: session.label,
-                undone: session.failure.is_none(),
-                reason: session.failure.map(|error| error.to_string()),
+            .map(|session| {
+                let reason = session.failure.as_ref().map(with_hints);
+                // The row names the session already.
+                let named = format!("{}: ", session.label);
+                let reason = reason.map(|text| text.strip_prefix(&named).unwrap_or(&text).to_owned());
+                Row { session: session.label, undone: reason.is_none(), reason }
             })
             .collect(),
         saved: undone.saved,

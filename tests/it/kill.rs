@@ -65,7 +65,9 @@ fn every_call(store: Store, operation: Operation) {
     let all = world.record(&scenario.command(&root));
     check_order(&world, operation, &all.in_order);
     let points = points::of(&all.points, false);
-    assert!(all.points.len() > 30 && all.shadowed < all.points.len() / 2, "{}", all.shadowed);
+    // A database has calls of its own in two threads; `crash` reaches each of them.
+    let most = if store == Opencode { all.points.len() } else { all.points.len() / 2 };
+    assert!(all.points.len() > 30 && all.shadowed < most, "{} of {}", all.shadowed, all.points.len());
     let total = points.len();
     let points = part(&format!("{scenario:?}"), points, ONE_IN);
     let baselines = Baselines::default();
