@@ -52,7 +52,7 @@ impl Corpus {
         let all = self.hostile();
         let sampled = |(place, case): (usize, &&Case)| {
             let first = place == 0 || all[place - 1].group != case.group;
-            is_full() || first || place % 7 == 0
+            is_full() || first || place % 11 == 0
         };
         all.iter().enumerate().filter(|item| sampled(*item)).map(|(_, case)| *case).collect()
     }
@@ -104,7 +104,9 @@ fn every_hostile_archive_is_refused_for_its_reason() {
         let path = path.to_str().unwrap();
         let ways =
             [&["import", path][..], &["inspect", path], &["verify", path], &["--json", "import", path]];
-        let ways = if is_full() { &ways[..] } else { &ways[..3] };
+        // What is refused at all is refused by all three; each looks at it from its own code.
+        let odd = path.len() % 2;
+        let ways = if is_full() { ways.to_vec() } else { vec![ways[0], ways[1 + odd]] };
         ways.iter().flat_map(|way| refused(world, case, way, &holdall(world, way))).collect()
     });
     report(&wrong);
