@@ -147,16 +147,22 @@ fn is_ssh(scheme: &str) -> bool {
 fn split_user(rest: &str) -> (Option<&str>, &str) {
     let authority = before(rest, &['/']);
     let at = authority.rfind('@').or_else(|| {
-        let (host, port) = authority.rsplit_once(':').filter(|_| !authority.ends_with(']'))?;
+        let (host, port) = authority.rsplit_once(':').filter(|_| !is_ipv6(authority))?;
         let port = before(port, &['?', '#']);
         let odd_port = port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit());
-        let odd_host = host.contains(':') && !host.ends_with(']');
+        let odd_host = host.contains(':') && !is_ipv6(host);
         if odd_port || odd_host { rest.rfind('@') } else { None }
     });
     match at {
         Some(at) => (Some(&rest[..at]), &rest[at + 1..]),
         None => (None, rest),
     }
+}
+
+/// Whether it is an address of IPv6 as a URL has it, in brackets. A password may have brackets too.
+fn is_ipv6(host: &str) -> bool {
+    let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    inner.is_some_and(|inner| inner.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
 /// `[user@]host:path`: a colon, and no slash before it. One letter alone before it is a Windows drive.
@@ -217,6 +223,11 @@ mod tests {
             ("file:///srv/git/a", "file:///srv/git/a"),
             ("codecommit::us-east-1://profile@repo", "codecommit::us-east-1://repo"),
             ("helper::https://user:pw@host/a", "helper::https://host/a"),
+            ("https://:pw]/x@host/a", "https://host/a"),
+            ("https://user:pw]:22/x@host/a", "https://host/a"),
+            ("https://[user:pw]/x@host/a", "https://host/a"),
+            ("https://[::1]/a/b@c", "https://[::1]/a/b@c"),
+            ("https://[::1]:8443/a/b@c", "https://[::1]:8443/a/b@c"),
             ("git:pw@host:a/b@c", "git@host:a/b@c"),
             ("git:pw@host/a", "git@host/a"),
             ("@https://user:pw@host/a", "@https://host/a"),
