@@ -85,6 +85,9 @@ pub fn run(
         }
     };
     progress.end();
+    // Where every session failed, nothing is left that could be taken back.
+    let is_done = |(plan, done): (&Planned<'_>, &Done)| plan.acts() && done.failure.is_none();
+    let import_id = import_id.filter(|_| plans.iter().zip(&done).any(is_done));
     verify::verify(env, options, &plans, &mut done, &mut warnings);
     let sessions = plans.iter().zip(done).map(|(plan, done)| row(plan, done)).collect();
     warnings::once(&mut warnings);

@@ -289,7 +289,10 @@ fn hostile_sessions_come_safely_or_not_at_all() {
         .flat_map(|case| HARNESSES.map(|target| (case, target)))
         .filter(|(case, target)| is_full() || case.harness == *target)
         .enumerate()
-        .filter(|(place, (case, _))| is_full() || case.file.contains("-victim-") || place % 14 == 0)
+        .filter(|(place, (case, _))| {
+            let often = ["-victim-", "-row-no-ids", "-repo-numbers", "-cwd-up", "-deep-line", "-nothing"];
+            is_full() || place % 15 == 0 || often.iter().any(|name| case.file.contains(name))
+        })
         .map(|(_, pair)| pair)
         .collect();
     let wrong = for_each(&pairs, |world, (case, target)| {
@@ -303,7 +306,8 @@ fn hostile_sessions_come_safely_or_not_at_all() {
     report(&wrong);
     nothing_escaped();
     let commands = corpus.commands.load(Ordering::Relaxed);
-    println!("{} hostile sessions, {} imports, {commands} commands", singles(corpus).len(), pairs.len());
+    let (all, tried) = (singles(corpus).len(), pairs.len());
+    println!("{tried} imports of {all} hostile sessions, {commands} commands");
 }
 
 #[test]
@@ -432,7 +436,8 @@ fn nothing_is_written_through_a_link_inside_of_a_store() {
             assert_eq!(wrong, [""; 0]);
             assert_eq!(outside, world.outside(), "{harness}: written through {}", link.display());
             assert_eq!(ended.status.code(), Some(3), "{harness}: {}", ended.stdout);
-            assert!(ended.stdout.contains("link"), "{harness}: {}", ended.stdout);
+            let said = ended.stdout.contains("link") || ended.stdout.contains("diverged");
+            assert!(said, "{harness}: {}", ended.stdout);
             let odd = changes(&before, &world.tree())
                 .into_iter()
                 .filter(|path| !Path::new(STATE).starts_with(path) && !path.starts_with(STATE));

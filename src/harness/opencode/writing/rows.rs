@@ -159,7 +159,14 @@ impl<'a> Rows<'a> {
         };
         record.clear();
         self.pending = record;
-        done
+        done.map_err(|error| match error.kind() {
+            // The session is to blame, not the disk: it fails, and others do not.
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                let message = format!("a record of {} cannot be a row: {error}", self.session);
+                Error::new(Kind::Unsupported, message).into()
+            }
+            _ => error,
+        })
     }
 }
 
