@@ -305,7 +305,7 @@ impl Store<'_> {
                         break;
                     }
                 }
-                rusqlite::Result::Ok(damaged)
+                Ok::<_, rusqlite::Error>(damaged)
             };
             // A database that cannot be read through is told of with its damage.
             for (session, id) in read().unwrap_or_default() {
