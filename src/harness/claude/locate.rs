@@ -79,10 +79,12 @@ pub fn may_be_in(found: &Found, dir: &Path) -> bool {
     // Earlier versions kept some of the characters that are now replaced.
     let project: String = project.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let Some(dir) = dir.to_str() else { return true };
-    let name = flatten(&dir.nfc().collect::<String>());
-    let wanted = name.trim_end_matches('-');
-    let wanted = wanted.get(..LONGEST).unwrap_or(wanted);
-    project.starts_with(wanted)
+    // On a Mac the name is made of the composed form, elsewhere of the path as it is.
+    [dir.to_owned(), dir.nfc().collect()].iter().any(|dir| {
+        let name = flatten(dir);
+        let wanted = name.trim_end_matches('-');
+        project.starts_with(wanted.get(..LONGEST).unwrap_or(wanted))
+    })
 }
 
 /// The name of the project directory of a working directory on this machine.
@@ -128,7 +130,8 @@ fn base36(mut number: u32) -> String {
 }
 
 /// The path as the program sees it when it is started there: links resolved as far as the path
-/// exists, in composed Unicode form.
+/// exists, and on a Mac in composed Unicode form. Elsewhere two forms of a name are two directories,
+/// and the program (2.1.329) keeps the one that it was started in.
 ///
 /// # Errors
 /// When the path is not Unicode.
@@ -139,7 +142,7 @@ pub fn real_path(path: &Path) -> Result<String> {
     })?;
     // Windows answers with its long form, which the program never shows.
     let text = text.strip_prefix(r"\\?\").unwrap_or(text);
-    Ok(text.nfc().collect())
+    Ok(if cfg!(target_os = "macos") { text.nfc().collect() } else { text.to_owned() })
 }
 
 #[cfg(test)]
@@ -182,6 +185,9 @@ mod tests {
             assert_eq!(Path::new(&got), real.join("not/there"));
         }
         assert_eq!(Path::new(&real_path(&real.join("x/../y")).expect("Unicode")), real.join("y"));
+        let name = if cfg!(target_os = "macos") { "\u{e9}" } else { "e\u{301}" };
+        let got = real_path(&real.join("e\u{301}")).expect("Unicode");
+        assert_eq!(Path::new(&got), real.join(name));
     }
 
     #[test]
@@ -204,5 +210,8 @@ mod tests {
             assert_eq!(may_be_in(&found(project), dir), may, "{project}");
         }
         assert!(may_be_in(&found("-anything"), Path::new("/")));
+        for project in ["-no-e-", "-no--"] {
+            assert!(may_be_in(&found(project), Path::new("/no/e\u{301}")), "{project}");
+        }
     }
 }

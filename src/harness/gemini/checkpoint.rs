@@ -51,5 +51,6 @@ pub fn owner(path: &Path) -> Option<String> {
     let dir = path.parent()?;
     let dir = if dir.file_name()? == "chats" { dir.parent()? } else { dir };
     let text = fs::read_to_string(dir.join(".project_root")).ok()?;
-    Some(text.trim().to_owned()).filter(|owner| !owner.is_empty())
+    // A name can end with spaces.
+    Some(text.trim_end_matches(['\r', '\n']).to_owned()).filter(|owner| !owner.is_empty())
 }

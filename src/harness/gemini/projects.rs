@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-use super::locate;
+use super::{locate, text};
 use crate::error::{Error, Kind, Result};
 use crate::harness::common::directory::entries;
 use crate::harness::{OutLine, Target};
@@ -253,14 +253,20 @@ fn slugify(name: &str) -> String {
 /// The path as the program sees it when it is started there: links resolved as far as it exists.
 ///
 /// # Errors
-/// When it is not Unicode.
+/// When it is not Unicode, or ends with white space: the program (0.61) trims its markers, so it takes
+/// such a directory for another one at each start, and never finds what it has there.
 pub fn real_path(path: &Path) -> Result<String> {
     let real = crate::harness::common::files::real_path(path);
-    let text = real.to_str().ok_or_else(|| {
+    let name = real.to_str().ok_or_else(|| {
         Error::new(Kind::Unsupported, format!("{} is not Unicode, which Gemini CLI needs", real.display()))
     })?;
+    if text::trim(name).len() != name.len() {
+        let message = format!("{name:?} ends with white space, and Gemini CLI finds no session there again");
+        return Err(Error::new(Kind::Unsupported, message)
+            .hint("give it another name, or name another directory with --cwd-map"));
+    }
     // Windows answers with its long form, which the program never shows.
-    Ok(text.strip_prefix(r"\\?\").unwrap_or(text).to_owned())
+    Ok(name.strip_prefix(r"\\?\").unwrap_or(name).to_owned())
 }
 
 #[cfg(test)]

@@ -30,7 +30,7 @@ pub fn is_context(text: &str) -> bool {
 }
 
 /// White space as JavaScript trims it: not all that Unicode has, but a byte order mark.
-fn trim(text: &str) -> &str {
+pub fn trim(text: &str) -> &str {
     text.trim_matches(|c: char| (c.is_whitespace() && c != '\u{85}') || c == '\u{feff}')
 }
 

@@ -9,10 +9,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use rusqlite::types::ValueRef;
 use serde::Deserialize;
 
 use super::flavour::Flavour;
 use super::paths;
+use super::reading::is_record;
 use super::writing::models::Models;
 use super::writing::place::project_row;
 use super::writing::project::{Project, real};
@@ -50,7 +52,7 @@ const PROVIDER_OFF: Code = Code {
 const DAMAGED_ROW: Code = Code {
     id: "opencode.damaged-row",
     severity: Severity::Error,
-    means: "a message or a part of one is no JSON, and the program cannot show the session",
+    means: "a message or a part of one is no JSON object, and the program cannot show the session",
     fix: None,
 };
 const UNKNOWN_SCHEMA: Code = Code {
@@ -59,6 +61,9 @@ const UNKNOWN_SCHEMA: Code = Code {
     means: "the database is of a version that holdall does not know, so nothing is written into it",
     fix: None,
 };
+
+/// So many damaged rows of a table are named.
+const MOST_DAMAGED: usize = 100;
 
 /// All kinds of findings.
 pub static CODES: [Code; 6] = [LEGACY, OTHER_PROJECT, LOST_PARENT, PROVIDER_OFF, DAMAGED_ROW, UNKNOWN_SCHEMA];
@@ -281,18 +286,26 @@ impl Store<'_> {
         Some(Repair::Changes(vec![mend]))
     }
 
-    /// Records that are no JSON.
+    /// What is no record: just what the reader leaves out.
     fn damage(&self, checkup: &Checkup<'_>, report: &mut dyn FnMut(Finding)) -> Result<()> {
         let sessions: BTreeMap<&str, &Known> =
             checkup.sessions.iter().map(|known| (known.found.id.as_str(), known)).collect();
         for (table, what) in [("message", "the message"), ("part", "the part")] {
-            let sql = format!(
-                "SELECT session_id, id FROM {table} WHERE NOT coalesce(json_valid(data), 0) LIMIT 100"
-            );
+            let sql = format!("SELECT session_id, id, data FROM {table}");
             let read = || {
                 let mut statement = self.snapshot.connection().prepare(&sql)?;
-                let rows = statement.query_map([], |row| Ok((text(row, 0)?, text(row, 1)?)))?;
-                rows.collect::<rusqlite::Result<Vec<_>>>()
+                let mut rows = statement.query([])?;
+                let mut damaged = Vec::new();
+                while let Some(row) = rows.next()? {
+                    // The program takes bytes for no record, whatever they say.
+                    if !matches!(row.get_ref(2)?, ValueRef::Text(data) if is_record(data)) {
+                        damaged.push((text(row, 0)?, text(row, 1)?));
+                    }
+                    if damaged.len() == MOST_DAMAGED {
+                        break;
+                    }
+                }
+                Ok::<_, rusqlite::Error>(damaged)
             };
             // A database that cannot be read through is told of with its damage.
             for (session, id) in read().unwrap_or_default() {

@@ -62,7 +62,7 @@ fn compare_with_here(
     existing: Option<&Found>,
     place: usize,
     file: &OutFile,
-    render: impl FnOnce(&mut dyn Write) -> Result<()>,
+    render: impl Fn(&mut dyn Write) -> Result<()>,
 ) -> Result<Relation> {
     if file.stored == Stored::Rows {
         return compare_with_rows(env, to, existing, file, render);
@@ -82,15 +82,14 @@ fn compare_with_rows(
     to: &dyn Harness,
     existing: Option<&Found>,
     file: &OutFile,
-    render: impl FnOnce(&mut dyn Write) -> Result<()>,
+    render: impl Fn(&mut dyn Write) -> Result<()>,
 ) -> Result<Relation> {
     let Some(found) = existing else { return Ok(Relation::Missing) };
     let there = to.open(env, found)?;
     let data_dir = to.data_dir(env);
-    match there.payload.files().iter().position(|meta| data_dir.join(&meta.path) == file.path) {
-        Some(index) => compare::content(there.payload.open(index)?, &found.path, render),
-        None => Ok(Relation::Missing),
-    }
+    let same = |meta: &FileMeta| data_dir.join(&meta.path) == file.path;
+    let Some(index) = there.payload.files().iter().position(same) else { return Ok(Relation::Missing) };
+    compare::rows(|| there.payload.open(index), &found.path, render)
 }
 
 /// Whether what is there is what an earlier import made of an earlier state of the same session,

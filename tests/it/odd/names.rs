@@ -115,12 +115,18 @@ fn directories_of_sessions() {
             fs::create_dir_all(&cwd).unwrap();
             let cwd = cwd.to_str().unwrap();
             let (code, imported) = world.import(cwd);
-            assert_eq!(
-                (code, &imported["sessions"][0]["action"]),
-                (0, &"create".into()),
-                "{harness}, {name:?}: {imported}"
-            );
-            assert_eq!(imported["sessions"][0]["target"]["cwd"], cwd, "{harness}");
+            let row = &imported["sessions"][0];
+            if harness == "gemini" && name.ends_with(' ') {
+                // The program itself would never find it there again.
+                assert_eq!((code, &row["action"]), (3, &"fail".into()), "{name:?}: {imported}");
+                assert!(row["reason"].as_str().unwrap().contains("--cwd-map"), "{row}");
+                fs::remove_dir_all(root).unwrap();
+                let after = tree::read_without(world.home.dir(), ".local");
+                assert!(after == before, "{harness}, {name:?}: something is left");
+                continue;
+            }
+            assert_eq!((code, &row["action"]), (0, &"create".into()), "{harness}, {name:?}: {imported}");
+            assert_eq!(row["target"]["cwd"], cwd, "{harness}");
             let listed = world.done(&world.home, &["list", "--cwd", cwd]);
             assert_eq!(listed["sessions"].as_array().map(Vec::len), Some(1), "{harness}, {name:?}: {listed}");
             assert_eq!(listed["sessions"][0]["cwd"], cwd, "{harness}");

@@ -130,20 +130,29 @@ fn hex(text: &str) -> String {
     text.bytes().map(|byte| format!("{byte:02X}")).collect()
 }
 
-/// Whether two rows are one: the same value of the same type. What ends a line between two tokens, or
-/// stands around the record, may be other white space.
+/// Whether two rows are one: the same value of the same type, to the byte but for the white space between
+/// tokens.
 fn same(one: &(String, String, String), other: &(String, String, String)) -> bool {
-    let plain = |text: &str| {
-        let bytes = text
-            .as_bytes()
-            .chunks(2)
-            .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
-        let mut bytes: Vec<u8> =
-            bytes.map(|byte| if byte.is_ascii_whitespace() { b' ' } else { byte }).collect();
-        bytes = bytes.trim_ascii().to_vec();
-        bytes
-    };
-    one.0 == other.0 && one.1 == other.1 && plain(&one.2) == plain(&other.2)
+    one.0 == other.0 && one.1 == other.1 && tokens(&one.2) == tokens(&other.2)
+}
+
+/// A record without what JSON allows between its tokens; in a string every byte counts.
+fn tokens(hex: &str) -> Vec<u8> {
+    let bytes = hex
+        .as_bytes()
+        .chunks(2)
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap());
+    let (mut in_string, mut escaped) = (false, false);
+    bytes
+        .filter(|byte| {
+            let between = !in_string && b" \t\r\n".contains(byte);
+            if !escaped && *byte == b'"' {
+                in_string = !in_string;
+            }
+            escaped = in_string && !escaped && *byte == b'\\';
+            !between
+        })
+        .collect()
 }
 
 /// A record of a user's message.

@@ -42,6 +42,7 @@ use store::Store;
 
 pub(super) use exported::in_file;
 pub(super) use read::read;
+pub(super) use record::is_record;
 pub(super) use scan::scan;
 
 /// What a session is read from.

@@ -143,6 +143,11 @@ fn put(out: &mut Vec<u8>, meta: &Meta, data: &[u8]) -> bool {
     is_there
 }
 
+/// Whether these bytes of the store are a record. What is none does not travel.
+pub fn is_record(data: &[u8]) -> bool {
+    std::str::from_utf8(data).is_ok_and(|text| serde_json::from_str::<Names>(text).is_ok())
+}
+
 /// What a record is.
 enum Shape {
     /// An object, up to the brace that ends it.
@@ -283,6 +288,15 @@ mod tests {
             assert_eq!(line["parts"].as_array().map(Vec::len), Some(kept), "{line}");
             assert_eq!(line["times"].as_array().map(Vec::len), Some(kept + 1), "{line}");
         }
+        for part in ["{\"a\"", "[]", "null", "\"x\"", "7", "", "{} {}", "\u{feff}{}", "{ }\n", "{\"id\":1}"] {
+            let line = value(&render("{}", &[part]));
+            assert_eq!(
+                line["parts"].as_array().map(Vec::len),
+                Some(is_record(part.as_bytes()).into()),
+                "{part}"
+            );
+        }
+        assert!(!is_record(b"{\"a\":\"\xff\"}"));
         assert_eq!(render("{\"torn", &["{}"]).trim(), "");
         let half = value(&render(r#"{"a":"\ud83d"}"#, &[]).replace("d83d", "fffd"));
         assert_eq!(half["info"]["a"], "\u{fffd}");
