@@ -141,8 +141,10 @@ impl Store {
         let (slot, started) = (self.slot(block), Arc::new(AtomicBool::new(false)));
         let ahead = Ahead { block, slot: Arc::clone(&slot), started: Arc::clone(&started) };
         let store = Arc::clone(self);
+        // A task waits for as long as the pool is busy: what was read meanwhile is not its to keep.
+        let slot = Arc::downgrade(&slot);
         rayon::spawn(move || {
-            if !started.swap(true, Ordering::Relaxed) {
+            if let Some(slot) = slot.upgrade().filter(|_| !started.swap(true, Ordering::Relaxed)) {
                 slot.get_or_init(|| store.load(block));
             }
         });
