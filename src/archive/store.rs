@@ -275,3 +275,31 @@ fn read_exact_at(file: &File, mut buffer: &mut [u8], mut offset: u64) -> io::Res
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// The task that would have loaded a block waits behind the reader, and is many.
+    #[test]
+    fn what_was_read_ahead_is_let_go_while_the_pool_is_busy() {
+        let blocks = KEPT + 5;
+        let mut file = tempfile::tempfile().unwrap();
+        for number in 0..blocks {
+            file.write_all(&gzip::deflate(&vec![u8::try_from(number).unwrap(); gzip::MEMBER], 1)).unwrap();
+        }
+        let length = file.metadata().unwrap().len();
+        let (store, damage) = Store::members(file, length, Limits::default());
+        assert!(damage.is_none());
+        let store = Arc::new(store);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        let held = pool.install(|| {
+            let read = |block| Arc::downgrade(&store.finish(&store.ahead(block)).unwrap().slot);
+            let read: Vec<_> = (0..blocks).map(read).collect();
+            read.iter().filter(|slot| slot.strong_count() > 0).count()
+        });
+        assert_eq!(held, KEPT);
+    }
+}
