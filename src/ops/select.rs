@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
 use crate::harness::{self, Found, HARNESSES, Harness, NativeSession};
+use crate::model::payload::transcript;
 use crate::model::{Event, EventKind, Head, Part, Time, View};
 use crate::ops::import::decide::with_hints;
 
@@ -277,7 +278,8 @@ pub fn open_all(env: &Env, chosen: &[&Selected]) -> Result<Vec<NativeSession>> {
     opened.map(|(session, one)| session.map_err(|error| name(one, error))).collect()
 }
 
-/// Opens the sessions, in this order; each for itself.
+/// Opens the sessions, in this order; each for itself. One whose program has just emptied its transcript,
+/// to write it anew, is [`Kind::Busy`]: only a session with a record is ever found.
 pub fn open_each(env: &Env, chosen: &[&Selected]) -> Vec<Result<NativeSession>> {
     let mut sessions: Vec<Option<Result<NativeSession>>> = chosen.iter().map(|_| None).collect();
     for harness in HARNESSES {
@@ -286,10 +288,19 @@ pub fn open_each(env: &Env, chosen: &[&Selected]) -> Vec<Result<NativeSession>> 
             (0..chosen.len()).filter(|&place| chosen[place].harness.info().id == id).collect();
         let found: Vec<&Found> = places.iter().map(|&place| &chosen[place].found).collect();
         for (place, session) in places.into_iter().zip(harness.open_all(env, &found)) {
-            sessions[place] = Some(session);
+            sessions[place] = Some(session.and_then(with_records));
         }
     }
     sessions.into_iter().flatten().collect()
+}
+
+fn with_records(session: NativeSession) -> Result<NativeSession> {
+    let transcript = transcript(session.payload.files()).map(|place| &session.payload.files()[place]);
+    match transcript.filter(|file| file.size == 0) {
+        Some(file) => Err(Error::new(Kind::Busy, format!("{} has just been emptied", file.path))
+            .hint("try again when the session is at rest")),
+        None => Ok(session),
+    }
 }
 
 fn activity(one: &Selected) -> Time {
@@ -313,7 +324,7 @@ fn mentions(env: &Env, harness: &dyn Harness, found: &Found, head: &Head, text: 
         return Ok(true);
     }
     let session = harness.open(env, found)?;
-    let Some(file) = crate::model::payload::transcript(session.payload.files()) else { return Ok(false) };
+    let Some(file) = transcript(session.payload.files()) else { return Ok(false) };
     let mut hit = false;
     let read = harness.read(&*session.payload, file, View::Full, &mut |event: Event<'_>| {
         if let EventKind::User { content } = &event.kind {

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use holdall::archive::Archive;
+use holdall::env::Env;
 use holdall::model::Payload;
+use holdall::ops::select::{self, Selection};
 use tempfile::TempDir;
 
 use super::{Runs, rounds, text};
@@ -263,6 +265,20 @@ fn a_transcript_that_is_replaced() {
 #[test]
 fn a_transcript_that_is_written_anew() {
     suffers(Fate::Rewritten);
+}
+
+/// Between finding it and opening it.
+#[test]
+fn a_transcript_that_has_just_been_emptied() {
+    for harness in HARNESSES {
+        let world = World::new(harness);
+        let env = Env::isolated(world.home.dir());
+        let selection = Selection { ids: vec![world.case.id.clone()], ..Selection::default() };
+        let chosen = selection.resolve(&env, &mut Vec::new()).unwrap();
+        fs::write(&world.file, "").unwrap();
+        let error = select::open_all(&env, &chosen.iter().collect::<Vec<_>>()).err().expect("it has no record");
+        assert!(error.to_string().contains(&world.case.id), "{harness}: {error}");
+    }
 }
 
 #[test]
