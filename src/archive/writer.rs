@@ -11,6 +11,7 @@
 use std::fs;
 use std::io::{self, Read, Seek, Write};
 use std::ops::ControlFlow;
+use std::path::Path;
 
 use flate2::Crc;
 use rayon::prelude::*;
@@ -303,7 +304,11 @@ fn copy(input: &SessionInput<'_>, index: usize, take: &mut dyn FnMut(&[u8]) -> R
     match read_all(&mut reader, meta.size, take)? {
         Copied::Whole => Ok(()),
         Copied::OtherLength => Err(changed(input, meta)),
-        Copied::Unreadable(error) => Err(from_io(error, |error| unreadable(input, meta, &error))),
+        Copied::Unreadable(error) => {
+            let Head { harness, id, .. } = &input.head;
+            Err(from_io(error, |error| Error::io("read", Path::new(&meta.path), error))
+                .context(format!("{harness}:{id}")))
+        }
     }
 }
 
@@ -348,11 +353,6 @@ fn changed(input: &SessionInput<'_>, meta: &FileMeta) -> Error {
     let Head { harness, id, .. } = &input.head;
     Error::new(Kind::Busy, format!("{harness}:{id}: {} changed while it was exported", meta.path))
         .hint("export it again when the session is at rest")
-}
-
-fn unreadable(input: &SessionInput<'_>, meta: &FileMeta, error: &io::Error) -> Error {
-    let Head { harness, id, .. } = &input.head;
-    Error::new(Kind::Io, format!("{harness}:{id}: cannot read {}: {error}", meta.path))
 }
 
 /// Cuts the tar into parts for [`gzip::deflate`].

@@ -21,7 +21,8 @@ pub fn run(env: &Env, ui: &Ui, args: &ShowArgs) -> anyhow::Result<Exit> {
     let view = if args.full { View::Full } else { View::Model };
     let notes = if ui.json {
         let out = std::io::BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
-        let mut viewer = JsonViewer::begin(Escaped::new(out), selected.clone())?;
+        let out = std::io::BufWriter::new(Escaped::new(out));
+        let mut viewer = JsonViewer::begin(out, selected.clone())?;
         let notes = show::read(env, &selected, view, args.full, &mut viewer)?;
         viewer.end()?;
         notes

@@ -115,8 +115,8 @@ impl Ui {
     /// # Errors
     /// When stdout is closed.
     pub fn print_json(&self, document: &impl Serialize) -> anyhow::Result<()> {
-        let stdout = std::io::stdout().lock();
-        let mut out = Escaped::new(std::io::BufWriter::with_capacity(64 << 10, stdout));
+        let stdout = std::io::BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
+        let mut out = std::io::BufWriter::new(Escaped::new(stdout));
         serde_json::to_writer_pretty(&mut out, document)?;
         out.write_all(b"\n")?;
         out.flush()?;

@@ -34,12 +34,16 @@ pub fn export_file(
         Err(error) => Err(error).at("write", path),
     };
     written.map_err(|error| disk::advise(error, "no file was written"))?;
-    let durable = disk::sync_dir(dir).inspect_err(|_| {
-        if !force {
-            let _ = disk::remove(path);
+    disk::sync_dir(dir).map_err(|error| {
+        if force {
+            return error.hint(format!(
+                "{} is the new file, but it is not sure that it still is when the machine fails now",
+                path.display()
+            ));
         }
-    });
-    durable.map_err(|error| disk::advise(error, "it is not sure that the file is there to stay"))
+        let _ = disk::remove(path);
+        disk::advise(error, "no file was written")
+    })
 }
 
 fn check(path: &Path, force: bool) -> Result<()> {

@@ -91,6 +91,30 @@ fn importing_twice_changes_nothing() {
     });
 }
 
+/// Also of Codex, although nothing here configures the provider that the sessions name, and although forks
+/// begin in the file of another session. (opencode and Kilo need a directory that is there.)
+#[test]
+fn what_never_left_is_identical() {
+    for harness in ["claude", "codex", "gemini"] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let home = Home::at(dir.path().join("home"));
+        for case in cases::of(harness) {
+            case.unpack(home.dir());
+        }
+        let file = dir.path().join("sessions.tar.gz").to_str().expect("UTF-8").to_owned();
+        let done = |args: &[&str]| {
+            let done = Holdall::new(&home, home.dir()).done(args);
+            done.unwrap_or_else(|error| panic!("{harness}: {error}"))
+        };
+        done(&["export", "--all", "-o", &file]);
+        let before = tree::read_without(home.dir(), STATE);
+        for session in sessions(&done(&["import", &file])) {
+            assert_eq!(session["reason"], "identical", "{harness}: {session}");
+        }
+        assert!(before == tree::read_without(home.dir(), STATE), "{harness}: the import changed something");
+    }
+}
+
 #[test]
 fn undo_takes_all_of_it_back() {
     for_each_pair(|arrival, target| {

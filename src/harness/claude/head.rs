@@ -16,8 +16,8 @@ use super::native::Content;
 use super::text::{Spoken, classify};
 use crate::error::{IoContext, Result};
 use crate::harness::Found;
-use crate::harness::common::files::stretch;
 use crate::harness::common::repair::repair;
+use crate::harness::common::stretch::Stretch;
 use crate::model::{GitRef, Head, Time, time};
 
 /// How much is read at either end (Claude Code 2.1.329).
@@ -94,15 +94,18 @@ struct Tail {
 /// # Errors
 /// When the file cannot be read.
 pub fn read(found: &Found) -> Result<Option<Head>> {
-    let (first, last) = ends(&found.path)?;
-    let Some((mut head, mut tail)) = facts(found, &first, last.as_deref(), false) else { return Ok(None) };
-    let custom = tail.custom_title.take().or_else(|| title_file(&found.path));
-    head.title = [custom, named(&first, "custom-title"), tail.ai_title.take(), named(&first, "ai-title")]
-        .into_iter()
-        .chain([tail.summary.take(), tail.last_prompt.take()])
-        .flatten()
-        .find(|title| !title.trim().is_empty())
-        .or_else(|| first_prompt(&first));
+    let ends = Ends::read(&found.path)?;
+    let Some((mut head, mut tail)) = facts(found, &ends, false) else { return Ok(None) };
+    let is_title = |title: &String| !title.trim().is_empty();
+    // Of a whole file the tail knows every record.
+    let named = |kind| ends.last().and_then(|_| named(ends.first(), kind));
+    head.title = (tail.custom_title.take().or_else(|| title_file(&found.path)).filter(is_title))
+        .or_else(|| named("custom-title").filter(is_title))
+        .or_else(|| tail.ai_title.take().filter(is_title))
+        .or_else(|| named("ai-title").filter(is_title))
+        .or_else(|| tail.summary.take().filter(is_title))
+        .or_else(|| tail.last_prompt.take().filter(is_title))
+        .or_else(|| first_prompt(ends.first()));
     take(tail, found.modified, &mut head);
     Ok(Some(head))
 }
@@ -112,18 +115,18 @@ pub fn read(found: &Found) -> Result<Option<Head>> {
 /// # Errors
 /// When the file cannot be read.
 pub fn read_agent(found: &Found) -> Result<Option<Head>> {
-    let (first, last) = ends(&found.path)?;
-    let Some((mut head, tail)) = facts(found, &first, last.as_deref(), true) else { return Ok(None) };
+    let ends = Ends::read(&found.path)?;
+    let Some((mut head, tail)) = facts(found, &ends, true) else { return Ok(None) };
     take(tail, found.modified, &mut head);
     Ok(Some(head))
 }
 
 /// What the beginning and the end tell; `None` when they are of no session, or of one of a
 /// sub-agent where none is wanted.
-fn facts(found: &Found, first: &[u8], last: Option<&[u8]>, agent: bool) -> Option<(Head, Tail)> {
+fn facts(found: &Found, ends: &Ends, agent: bool) -> Option<(Head, Tail)> {
     let mut head = Head { harness: "claude".to_owned(), id: found.id.clone(), ..Head::default() };
-    let begin = beginning(first, &mut head);
-    let tail = ending(last.unwrap_or(first), last.is_none());
+    let begin = beginning(ends.first(), &mut head);
+    let tail = ending(ends.last().unwrap_or(ends.first()), ends.last().is_none());
     match begin {
         Begin::Sidechain if !agent => None,
         Begin::Nothing if !tail.rows => None,
@@ -141,16 +144,33 @@ fn take(tail: Tail, modified: SystemTime, head: &mut Head) {
     head.git = branch.map(|branch| GitRef { branch: Some(branch), ..GitRef::default() });
 }
 
-/// The first stretch, and the last one when the file is longer than that.
-fn ends(path: &Path) -> Result<(Vec<u8>, Option<Vec<u8>>)> {
-    let file = File::open(path).at("open", path)?;
-    let length = file.metadata().at("read", path)?.len();
-    let first = stretch(&file, 0, STRETCH.min(length) as usize).at("read", path)?;
-    if length <= STRETCH {
-        return Ok((first, None));
+/// The first stretch of a transcript, and the last one when it is longer than that.
+struct Ends {
+    /// The whole of a file in which the stretches meet; of a longer one, both behind each other.
+    bytes: Stretch,
+}
+
+impl Ends {
+    fn read(path: &Path) -> Result<Self> {
+        const BOTH: u64 = 2 * STRETCH;
+        let file = File::open(path).at("open", path)?;
+        let length = file.metadata().at("read", path)?.len();
+        let once = if length <= BOTH { length } else { STRETCH };
+        let mut bytes = Stretch::of(&file, 0, once as usize).at("read", path)?;
+        if length > BOTH {
+            bytes.add(&file, length - STRETCH, STRETCH as usize).at("read", path)?;
+        }
+        Ok(Self { bytes })
     }
-    let last = stretch(&file, length - STRETCH, STRETCH as usize).at("read", path)?;
-    Ok((first, Some(last)))
+
+    fn first(&self) -> &[u8] {
+        &self.bytes[..self.bytes.len().min(STRETCH as usize)]
+    }
+
+    fn last(&self) -> Option<&[u8]> {
+        let from = self.bytes.len().checked_sub(STRETCH as usize).filter(|from| *from > 0)?;
+        Some(&self.bytes[from..])
+    }
 }
 
 #[derive(PartialEq, Eq)]
@@ -160,10 +180,17 @@ enum Begin {
     Nothing,
 }
 
+/// The lines of a stretch; the last may be cut.
+fn lines(stretch: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = memchr::memchr_iter(b'\n', stretch).chain([stretch.len()]);
+    let mut from = 0;
+    ends.map(move |end| &stretch[std::mem::replace(&mut from, end + 1)..end])
+}
+
 /// Takes what the first rows tell.
 fn beginning(first: &[u8], head: &mut Head) -> Begin {
     let mut begin = Begin::Nothing;
-    for bytes in first.split(|byte| *byte == b'\n') {
+    for bytes in lines(first) {
         with_line(bytes, |line| {
             head.created = head.created.or_else(|| line.timestamp.get().and_then(time::parse));
             if !is_row(line) {
@@ -302,7 +329,7 @@ fn named(first: &[u8], kind: &str) -> Option<String> {
     let mark = format!("{{\"type\":\"{kind}\"");
     memmem::find(first, mark.as_bytes())?;
     let mut title = None;
-    for bytes in first.split(|byte| *byte == b'\n').filter(|bytes| bytes.starts_with(mark.as_bytes())) {
+    for bytes in lines(first).filter(|bytes| bytes.starts_with(mark.as_bytes())) {
         with_line(bytes, |line| {
             title = owned(&line.custom_title).or_else(|| owned(&line.ai_title)).or(title.take())
         });
@@ -327,7 +354,7 @@ fn title_file(transcript: &Path) -> Option<String> {
 fn first_prompt(first: &[u8]) -> Option<String> {
     let mut title = None;
     let mut command = None;
-    for bytes in first.split(|byte| *byte == b'\n') {
+    for bytes in lines(first) {
         if memmem::find(bytes, b"\"user\"").is_none() {
             continue;
         }

@@ -3,7 +3,6 @@
 //! Claude Code keeps a directory for each working directory below `projects`, and in it one
 //! transcript for each session. It has no index: its own list is made by looking at the files.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -48,7 +47,7 @@ pub fn scan(env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
             if !file.is_file {
                 continue;
             }
-            let meta = match fs::symlink_metadata(&file.path) {
+            let meta = match file.metadata() {
                 Ok(meta) => meta,
                 // A file that went away meanwhile is no error.
                 Err(error) if error.kind() == ErrorKind::NotFound => continue,
@@ -58,13 +57,8 @@ pub fn scan(env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
                 }
             };
             let modified = meta.modified().at("read the time of", &file.path)?;
-            found(Found {
-                id: id.to_owned(),
-                path: file.path.clone(),
-                bytes: Some(meta.len()),
-                modified,
-                head: None,
-            });
+            let id = id.to_owned();
+            found(Found { id, path: file.path, bytes: Some(meta.len()), modified, head: None });
         }
     }
     refused.map_or(Ok(()), Err)
@@ -147,6 +141,8 @@ pub fn real_path(path: &Path) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

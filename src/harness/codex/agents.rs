@@ -16,8 +16,8 @@ use super::meta::Meta;
 use super::native::{CallOutput, Line, Output, UiEvent};
 use super::record;
 use crate::error::{IoContext, Result};
-use crate::harness::common::files::stretch;
 use crate::harness::common::jsonl::Lines;
+use crate::harness::common::stretch::Stretch;
 use crate::model::Agent;
 
 /// Ids, directory and source come before the system prompt, well within so many bytes.
@@ -120,8 +120,8 @@ pub fn cwd(path: &Path) -> Option<String> {
     meta(&prefix(path).ok()?)?.cwd
 }
 
-fn prefix(path: &Path) -> Result<Vec<u8>> {
-    stretch(&File::open(path).at("open", path)?, 0, PREFIX).at("read", path)
+fn prefix(path: &Path) -> Result<Stretch> {
+    Stretch::of(&File::open(path).at("open", path)?, 0, PREFIX).at("read", path)
 }
 
 fn meta(prefix: &[u8]) -> Option<Meta> {

@@ -1,7 +1,7 @@
 //! The head of a thread, from bounded reads at the beginning and the end of its file.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::meta::Meta;
@@ -10,7 +10,7 @@ use super::segments::Chain;
 use super::{filter, index, locate, packed, record};
 use crate::error::{IoContext, Result};
 use crate::harness::Found;
-use crate::harness::common::files::stretch;
+use crate::harness::common::stretch::Stretch;
 use crate::model::{Head, Time, time};
 
 /// The first record and the first prompt are looked for in so many bytes, growing.
@@ -78,7 +78,7 @@ fn first_prompt(home: &Path, found: &Found, meta: &Meta, start: &mut Start) -> R
 pub struct Start {
     input: Input,
     path: PathBuf,
-    bytes: Vec<u8>,
+    bytes: Stretch,
     ended: bool,
 }
 
@@ -101,7 +101,7 @@ impl Start {
         } else {
             Input::Plain(file.metadata().at("look at", path)?.len(), file)
         };
-        Ok(Self { input, path: path.to_owned(), bytes: Vec::new(), ended: false })
+        Ok(Self { input, path: path.to_owned(), bytes: Stretch::new(), ended: false })
     }
 
     /// Reads on until there are `length` bytes, or all.
@@ -113,14 +113,13 @@ impl Start {
         let wanted = length - old;
         match &mut self.input {
             Input::Packed(input) => {
-                let got = input.take(wanted as u64).read_to_end(&mut self.bytes).at("read", &self.path)?;
+                let got = self.bytes.fill(wanted, |buffer, _| input.read(buffer)).at("read", &self.path)?;
                 self.ended = got < wanted;
             }
             Input::Plain(size, file) => {
                 let left = usize::try_from(size.saturating_sub(old as u64)).unwrap_or(usize::MAX);
-                let more = stretch(file, old as u64, wanted.min(left)).at("read", &self.path)?;
-                self.ended = wanted > left || more.len() < wanted;
-                if old == 0 { self.bytes = more } else { self.bytes.extend_from_slice(&more) }
+                let got = self.bytes.add(file, old as u64, wanted.min(left)).at("read", &self.path)?;
+                self.ended = got < wanted;
             }
         }
         Ok(())
@@ -173,10 +172,15 @@ impl Start {
 
 /// The lines of a beginning, and whether each is whole.
 fn lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    bytes.split_inclusive(|byte| *byte == b'\n').map(|line| match line.strip_suffix(b"\n") {
-        Some(line) => (line, true),
-        None => (line, false),
+    let mut rest = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let newline = memchr::memchr(b'\n', rest);
+        let (line, later) = rest.split_at(newline.unwrap_or(rest.len()));
+        rest = later.get(1..).unwrap_or_default();
+        Some((line, newline.is_some()))
     })
 }
 
@@ -261,11 +265,10 @@ impl End {
         };
         let mut length = TAIL;
         loop {
-            let mut bytes = vec![0; length.min(usize::try_from(size).unwrap_or(usize::MAX))];
-            let offset = size - bytes.len() as u64;
-            read_at(file, &mut bytes, offset).at("read", &found.path)?;
+            let wanted = length.min(usize::try_from(size).unwrap_or(usize::MAX));
+            let bytes = Stretch::of(file, size - wanted as u64, wanted).at("read", &found.path)?;
             let end = Self::of(&bytes);
-            if end.updated.is_some() || length >= TAIL_LIMIT || bytes.len() < length {
+            if end.updated.is_some() || length >= TAIL_LIMIT || wanted < length {
                 return Ok(end);
             }
             length *= 8;
@@ -286,8 +289,13 @@ impl End {
 
 /// The model of the last turn in `bytes`.
 fn last_model(bytes: &[u8]) -> Option<String> {
+    // Searching forward is many times faster than searching backward.
+    let found: Vec<usize> = memchr::memmem::find_iter(bytes, b"\"turn_context\"").collect();
     let mut end = bytes.len();
-    while let Some(at) = memchr::memmem::rfind(&bytes[..end], b"\"turn_context\"") {
+    for at in found.into_iter().rev() {
+        if at >= end {
+            continue;
+        }
         let start = memchr::memrchr(b'\n', &bytes[..at]).map_or(0, |newline| newline + 1);
         let stop = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |newline| at + newline);
         let mut fixed = Vec::new();
@@ -301,16 +309,4 @@ fn last_model(bytes: &[u8]) -> Option<String> {
         end = start;
     }
     None
-}
-
-#[cfg(unix)]
-fn read_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, bytes, offset)
-}
-
-#[cfg(not(unix))]
-fn read_at(mut file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> {
-    use std::io::Seek;
-    file.seek(io::SeekFrom::Start(offset))?;
-    file.read_exact(bytes)
 }

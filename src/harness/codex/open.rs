@@ -2,7 +2,7 @@
 //! name that the user gave it.
 
 use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 
 use super::agents::{self, Agents, Child};
@@ -88,11 +88,10 @@ impl Session<'_> {
             return Ok(length);
         }
         file.seek(io::SeekFrom::Start(whole)).at("read", path)?;
-        let mut rest = jsonl::Lines::new(file, whole);
+        // Codex may have gone on with the line since.
+        let mut rest = jsonl::Lines::new(file.take(length - whole), whole);
         let is_record = match rest.next_line().at("read", path)? {
-            Some(line) if !line.cut => {
-                line.bytes.len() as u64 == length - whole && record::is_whole(line.bytes)
-            }
+            Some(line) if !line.cut => record::is_whole(line.bytes),
             Some(_) => record::is_whole(rest.abridged().at("read", path)?.json()),
             None => false,
         };

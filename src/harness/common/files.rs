@@ -134,7 +134,12 @@ impl Read for Prefix {
         if want == 0 {
             return Ok(0);
         }
-        let got = read_at(&self.file, &mut buffer[..want], self.position)?;
+        let got = match read_at(&self.file, &mut buffer[..want], self.position) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => {
+                return Err(Error::io("read", &self.path, error).into());
+            }
+            other => other?,
+        };
         if got == 0 {
             let message = format!("{} became shorter while it was read", self.path.display());
             return Err(Error::new(Kind::Busy, message).hint("try again").into());
@@ -156,32 +161,21 @@ impl Seek for Prefix {
     }
 }
 
-/// The `length` bytes of a file at `offset`, or as many as there are: one call of the system.
+/// Reads some of what a file has at `offset`.
 ///
 /// # Errors
 /// When it cannot be read.
-pub fn stretch(file: &File, offset: u64, length: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = vec![0; length];
-    let mut filled = 0;
-    while filled < length {
-        match read_at(file, &mut bytes[filled..], offset + filled as u64) {
-            Ok(0) => break,
-            Ok(got) => filled += got,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
-}
-
 #[cfg(unix)]
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::unix::fs::FileExt::read_at(file, buffer, offset)
 }
 
+/// Reads some of what a file has at `offset`.
+///
+/// # Errors
+/// When it cannot be read.
 #[cfg(windows)]
-fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+pub(super) fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     std::os::windows::fs::FileExt::seek_read(file, buffer, offset)
 }
 

@@ -8,6 +8,7 @@
 //! - [`repair`]: makes a record readable that a strict parser refuses for its text alone
 //! - [`splice`]: replaces values inside a record, all other bytes untouched
 //! - [`files`]: payloads made of files on this machine
+//! - [`stretch`]: bounded reads at the beginning and the end of a file
 //! - [`sqlite`]: databases of other programs, read in one consistent state
 //! - [`reindex`]: their rows with some values changed
 //! - [`program`]: runs an installed harness, with a time limit
@@ -23,6 +24,7 @@ pub mod reindex;
 pub mod repair;
 pub mod splice;
 pub mod sqlite;
+pub mod stretch;
 
 #[cfg(test)]
 pub mod outline;

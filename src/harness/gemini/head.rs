@@ -16,8 +16,8 @@ use super::{checkpoint, locate, projects};
 use crate::env::Env;
 use crate::error::{IoContext, Result};
 use crate::harness::Found;
-use crate::harness::common::files::stretch;
 use crate::harness::common::jsonl::MAX_LINE;
+use crate::harness::common::stretch::Stretch;
 use crate::model::{Head, Time, time};
 
 /// The header and the first prompt are looked for in so many bytes, growing.
@@ -75,8 +75,8 @@ pub fn head(env: &Env, found: &Found) -> Result<Option<Head>> {
     facts.head(env, found, id).map(Some)
 }
 
-fn read(file: &File, range: std::ops::Range<u64>) -> std::io::Result<Vec<u8>> {
-    stretch(file, range.start, usize::try_from(range.end - range.start).unwrap_or(usize::MAX))
+fn read(file: &File, range: std::ops::Range<u64>) -> std::io::Result<Stretch> {
+    Stretch::of(file, range.start, usize::try_from(range.end - range.start).unwrap_or(usize::MAX))
 }
 
 /// What a file tells of its session.
@@ -281,7 +281,7 @@ fn of_index(index: &Index) -> Facts {
     }
 }
 
-fn message(file: &File, element: &Element) -> std::io::Result<Option<Vec<u8>>> {
+fn message(file: &File, element: &Element) -> std::io::Result<Option<Stretch>> {
     if element.length > MAX_LINE as u64 {
         return Ok(None);
     }

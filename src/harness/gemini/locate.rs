@@ -20,7 +20,7 @@ use crate::env::Env;
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::harness::Found;
 use crate::harness::common::directory::entries;
-use crate::harness::common::files::stretch;
+use crate::harness::common::stretch::Stretch;
 
 /// The first record of a session has some 250 bytes.
 const HEADER: usize = 4 << 10;
@@ -149,8 +149,8 @@ fn header(path: &Path) -> io::Result<Option<Header>> {
     let file = File::open(path)?;
     let mut limit = HEADER;
     loop {
-        let bytes = stretch(&file, 0, limit)?;
-        let line = memchr::memchr(b'\n', &bytes).map_or(bytes.as_slice(), |at| &bytes[..at]);
+        let bytes = Stretch::of(&file, 0, limit)?;
+        let line = memchr::memchr(b'\n', &bytes).map_or(&*bytes, |at| &bytes[..at]);
         if let Ok(header) = serde_json::from_slice::<Header>(line)
             && header.session_id.is_some()
         {

@@ -1,14 +1,15 @@
 //! How an incoming session relates to the one that is here under its id.
 
-use std::io::Write;
+use std::io::{self, Write};
+use std::path::Path;
 
 use super::compare::{self, Relation, Verdict};
 use super::decide::Planned;
 use super::here::Here;
 use super::{Options, render};
 use crate::env::Env;
-use crate::error::{Error, Kind, Result};
-use crate::harness::{self, Found, Growth, Harness, OutFile, Stored, Target};
+use crate::error::{Error, IoContext, Kind, Result};
+use crate::harness::{self, Found, Growth, Harness, OutFile, OutSource, Stored, Target};
 use crate::model::{FileMeta, Payload, ReadSeek, payload};
 
 /// Compares every file of the session with what is there.
@@ -32,7 +33,48 @@ pub fn judge(env: &Env, options: &Options, here: &Here, planned: &mut Planned<'_
     if verdict == Verdict::Diverged && grew_since(env, options, here, planned)? {
         return Ok(Verdict::IncomingContinues);
     }
+    if verdict == Verdict::Diverged && stays_where_it_was(planned) {
+        let as_it_came = as_it_came(env, to, planned)?;
+        if matches!(as_it_came, Verdict::Identical | Verdict::HereContinues) {
+            return Ok(as_it_came);
+        }
+    }
     Ok(verdict)
+}
+
+fn stays_where_it_was(planned: &Planned<'_>) -> bool {
+    let head = &planned.session.head;
+    let cwd = planned.destination.as_ref().and_then(|destination| destination.cwd.to_str());
+    planned.to.is_some_and(|to| to.info().id == head.harness)
+        && planned.id == head.id
+        && cwd == head.cwd.as_deref()
+}
+
+/// Compares the session as it came with what an export of the one that is here holds today. The files of a
+/// session that never left differ from what an import would write, for one when the model provider that it
+/// names is not configured any more, or when it begins in the file of another session.
+fn as_it_came(env: &Env, to: &dyn Harness, planned: &Planned<'_>) -> Result<Verdict> {
+    let Some(existing) = &planned.existing else { return Ok(Verdict::Diverged) };
+    let there = to.open(env, existing)?;
+    let came = &planned.session.payload;
+    let mut files = Vec::with_capacity(planned.layout.files.len());
+    for (place, file) in planned.layout.files.iter().enumerate() {
+        let relation = match file.source {
+            OutSource::Native(index) => {
+                let meta = &came.files()[index];
+                let render = |out: &mut dyn Write| {
+                    io::copy(&mut came.open(index)?, out).at("read", Path::new(&meta.path)).map(drop)
+                };
+                match there.payload.files().iter().position(|other| other.path == meta.path) {
+                    Some(other) => compare::content(there.payload.open(other)?, &existing.path, render)?,
+                    None => Relation::Missing,
+                }
+            }
+            _ => planned.relations[place],
+        };
+        files.push((file.growth, relation));
+    }
+    Ok(compare::session(&files))
 }
 
 /// Whether the rows that are there still relate to the incoming ones as they did. Files are told by
