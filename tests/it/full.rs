@@ -303,7 +303,8 @@ impl Case {
         let archives = self.archives();
         self.disk.free(&self.at);
         if let Some(code @ 1..) = code {
-            assert!([1, 3].contains(&code) && ended.stderr.contains("space"), "{code}: {}", ended.stderr);
+            let names_it = ended.stderr.contains("space") || ended.stdout.contains("space");
+            assert!([1, 3].contains(&code) && names_it, "{code}: {ended:?}");
             assert!(archives.is_empty(), "a failure, and {archives:?}");
         }
         // The next start.

@@ -118,6 +118,8 @@ impl Start {
             }
             Input::Plain(size, file) => {
                 let left = usize::try_from(size.saturating_sub(old as u64)).unwrap_or(usize::MAX);
+                // Where the beginning and the end meet, one read of more than there is does for both.
+                let wanted = if left <= wanted + TAIL { left + 1 } else { wanted };
                 let got = self.bytes.add(file, old as u64, wanted.min(left)).at("read", &self.path)?;
                 self.ended = got < wanted;
             }

@@ -181,7 +181,7 @@ fn refusal(path: &Path, error: rusqlite::Error) -> Error {
         Some(ErrorCode::CannotOpen) => new(
             Kind::Conflict,
             format!("{name} cannot be opened: {error}"),
-            "make it and its directory writable, and try again",
+            "make it and its directory writable, free some space if the disk is full, and try again",
         ),
         Some(ErrorCode::ConstraintViolation) => new(
             Kind::Conflict,
