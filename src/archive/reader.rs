@@ -301,7 +301,8 @@ fn spool(input: &mut dyn Read, file: &mut File) -> Result<u64> {
 }
 
 pub(super) fn damaged(name: &str, damage: &Damage) -> Error {
-    Error::archive(format!("{name}: {damage}"))
+    let kind = if damage.unread { Kind::Io } else { Kind::Archive };
+    Error::new(kind, format!("{name}: {damage}"))
 }
 
 pub(super) fn no_session(index: usize) -> Error {

@@ -24,6 +24,20 @@ pub(super) struct Damage {
     pub(super) at: u64,
     /// What is wrong there.
     pub(super) reason: String,
+    /// Whether the archive may be sound: the system did not let it be read.
+    pub(super) unread: bool,
+}
+
+impl Damage {
+    /// The archive is not what it should be.
+    pub(super) fn new(at: u64, reason: impl Into<String>) -> Self {
+        Self { at, reason: reason.into(), unread: false }
+    }
+
+    /// The archive cannot be read there.
+    pub(super) fn unread(at: u64, error: &io::Error) -> Self {
+        Self { at, reason: format!("the archive cannot be read: {error}"), unread: true }
+    }
 }
 
 impl std::fmt::Display for Damage {
@@ -72,10 +86,10 @@ impl Store {
                     offsets.push(at + lengths.whole as u64);
                     raw += lengths.raw as u64;
                 }
-                Err(reason) => break Some(Damage { at, reason }),
+                Err(damage) => break Some(damage),
             }
             if let Err(reason) = limits.check(raw, length) {
-                break Some(Damage { at, reason });
+                break Some(Damage::new(at, reason));
             }
         };
         (Self { file, form: Form::Members { offsets, raw }, kept: Mutex::default() }, damage)
@@ -122,11 +136,10 @@ impl Store {
             }
             Form::Plain { .. } => (range.start, raw),
         };
-        let damage = |reason: String| Damage { at, reason };
         let mut bytes = vec![0; length];
-        read_exact_at(&self.file, &mut bytes, at).map_err(|error| damage(unreadable(&error)))?;
+        read_exact_at(&self.file, &mut bytes, at).map_err(|error| Damage::unread(at, &error))?;
         match self.form {
-            Form::Members { .. } => gzip::inflate(&bytes, raw).map_err(|reason| damage(reason.to_owned())),
+            Form::Members { .. } => gzip::inflate(&bytes, raw).map_err(|reason| Damage::new(at, reason)),
             Form::Plain { .. } => Ok(bytes),
         }
     }
@@ -179,7 +192,7 @@ impl Store {
     /// When a block that holds them is damaged, or the tar ends before they do.
     pub(super) fn read(&self, bytes: Range<u64>) -> Result<Vec<u8>, Damage> {
         if bytes.end > self.len() {
-            return Err(Damage { at: self.file_end(), reason: "the archive ends too early".to_owned() });
+            return Err(Damage::new(self.file_end(), "the archive ends too early"));
         }
         let mut read = Vec::new();
         for block in Self::blocks(&bytes) {
@@ -193,25 +206,22 @@ impl Store {
     }
 }
 
-fn hop(file: &File, at: u64, length: u64, raw: u64) -> Result<gzip::Lengths, String> {
-    let cut = || format!("the archive is cut off: it ends at byte {length}, inside a gzip member");
+fn hop(file: &File, at: u64, length: u64, raw: u64) -> Result<gzip::Lengths, Damage> {
+    let cut =
+        || Damage::new(at, format!("the archive is cut off: it ends at byte {length}, inside a gzip member"));
     if length - at < HEADER as u64 {
         return Err(cut());
     }
     let mut header = [0; HEADER];
-    read_exact_at(file, &mut header, at).map_err(|error| unreadable(&error))?;
-    let lengths = gzip::parse_header(&header)?;
+    read_exact_at(file, &mut header, at).map_err(|error| Damage::unread(at, &error))?;
+    let lengths = gzip::parse_header(&header).map_err(|reason| Damage::new(at, reason))?;
     if !raw.is_multiple_of(MEMBER as u64) {
-        return Err("another gzip member follows the last one".to_owned());
+        return Err(Damage::new(at, "another gzip member follows the last one"));
     }
     if length - at < lengths.whole as u64 {
         return Err(cut());
     }
     Ok(lengths)
-}
-
-fn unreadable(error: &io::Error) -> String {
-    format!("the archive cannot be read: {error}")
 }
 
 /// A block that is loaded before it is needed. Whoever wanted it keeps it, however many others are

@@ -55,11 +55,11 @@ pub(super) fn inflate(input: impl BufRead, limits: Limits) -> Result<Inflated> {
         match input.fill_buf() {
             Ok([]) if at > 0 => return Ok(Inflated { compressed: at, ..inflated }),
             Ok([first, ..]) if at > 0 && *first != 0x1f => {
-                return Ok(inflated.damaged(at, AFTER.to_owned()));
+                return Ok(inflated.damaged(Damage::new(at, AFTER)));
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Ok(inflated.damaged(at, format!("the archive cannot be read: {error}"))),
+            Err(error) => return Ok(inflated.damaged(Damage::unread(at, &error))),
         }
         let mut member = GzDecoder::new(&mut input);
         loop {
@@ -69,7 +69,7 @@ pub(super) fn inflate(input: impl BufRead, limits: Limits) -> Result<Inflated> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => {
                     let no_header = member.header().is_none();
-                    return Ok(inflated.damaged(input.count, reason(&error, no_header && at > 0)));
+                    return Ok(inflated.damaged(damage(input.count, &error, no_header && at > 0)));
                 }
             };
             inflated.file.write_all(&buffer[..got]).map_err(|error| temporary_error(&error))?;
@@ -81,31 +81,31 @@ pub(super) fn inflate(input: impl BufRead, limits: Limits) -> Result<Inflated> {
                 }
             }
             if let Err(reason) = limits.check(inflated.length, member.get_ref().count) {
-                return Ok(inflated.damaged(input.count, reason));
+                return Ok(inflated.damaged(Damage::new(input.count, reason)));
             }
         }
         if limits.check(input.count, input.count).is_err() {
-            return Ok(inflated.damaged(input.count, "the archive is larger than the limit".to_owned()));
+            return Ok(inflated.damaged(Damage::new(input.count, "the archive is larger than the limit")));
         }
     }
 }
 
 impl Inflated {
-    fn damaged(mut self, at: u64, reason: String) -> Self {
-        self.compressed = at;
-        self.damage = Some(Damage { at, reason });
+    fn damaged(mut self, damage: Damage) -> Self {
+        self.compressed = damage.at;
+        self.damage = Some(damage);
         self
     }
 }
 
-fn reason(error: &io::Error, after_a_member: bool) -> String {
+fn damage(at: u64, error: &io::Error, after_a_member: bool) -> Damage {
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => "the archive is cut off".to_owned(),
-        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData if after_a_member => AFTER.to_owned(),
+        io::ErrorKind::UnexpectedEof => Damage::new(at, "the archive is cut off"),
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData if after_a_member => Damage::new(at, AFTER),
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
-            "the compressed data is damaged".to_owned()
+            Damage::new(at, "the compressed data is damaged")
         }
-        _ => format!("the archive cannot be read: {error}"),
+        _ => Damage::unread(at, error),
     }
 }
 
