@@ -10,7 +10,8 @@
 //!
 //! Inside: `gzip` (the members that the stream is cut into), `pipeline` (work in parallel, results
 //! in order), `entries` (tar headers and their places), `rules` (what a manifest must be like),
-//! `weight` (what one would take in memory), `store` (the tar from any offset), `stream` (archives that somebody compressed again).
+//! `weight` (what one would take in memory), `store` (the tar from any offset), `stream` (archives
+//! that somebody compressed again).
 
 mod entries;
 mod gzip;

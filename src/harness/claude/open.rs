@@ -127,10 +127,11 @@ fn agent_of(entry: &Entry) -> Result<Option<Agent>> {
     }))
 }
 
-/// Whether what stands behind the last line end is a whole record, as the program reads it.
-fn is_record(file: &mut File, offset: u64) -> std::io::Result<bool> {
+/// Whether what stands between the last line end and `end` is a whole record, as the program reads it. The
+/// program may have gone on with it since `end` was measured.
+fn is_record(file: &mut File, offset: u64, end: u64) -> std::io::Result<bool> {
     file.seek(SeekFrom::Start(offset))?;
-    let mut rest = BufReader::new(file);
+    let mut rest = BufReader::new(file.take(end - offset));
     if !rest.fill_buf()?.starts_with(b"{") {
         return Ok(false);
     }
@@ -188,7 +189,7 @@ impl Collector {
         let mut size = meta.len();
         if part.role() != Role::Attachment {
             size = complete_length(&mut file, size).at("read", path)?;
-            if size < meta.len() && is_record(&mut file, size).at("read", path)? {
+            if size < meta.len() && is_record(&mut file, size, meta.len()).at("read", path)? {
                 size = meta.len();
             }
             if size < meta.len() {
