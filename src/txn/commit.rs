@@ -64,7 +64,7 @@ impl Transaction {
                 *outcome = Outcome::Failed(disk::advise(error, "this session is as it was"));
             }
         }
-        let backup_dir = Some(self.dir.backups()).filter(|dir| dir.exists());
+        let backup_dir = Some(self.dir.backups()).filter(|dir| disk::may_exist(dir));
         Ok(Committed { sessions: outcomes, backup_dir, saved: carried.saved })
     }
 
@@ -111,7 +111,7 @@ impl Transaction {
             return Ok(());
         }
         let mut dirs = carry::touched(&self.journal);
-        dirs.extend([self.dir.backups(), self.dir.rows()].into_iter().filter(|dir| dir.exists()));
+        dirs.extend([self.dir.backups(), self.dir.rows()].into_iter().filter(|dir| disk::may_exist(dir)));
         disk::sync_all(&files, &dirs)?;
         self.journal.state = State::Prepared;
         self.dir.write(&self.journal)

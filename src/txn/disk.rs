@@ -45,6 +45,21 @@ pub(super) fn exists(path: &Path) -> Result<bool> {
     Ok(!matches!(look(path)?, Found::Nothing))
 }
 
+/// Whether there is something, or what a link leads to, or it cannot be told.
+pub(super) fn may_exist(path: &Path) -> bool {
+    let missing = |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory);
+    !path.metadata().is_err_and(|error| missing(error.kind()))
+}
+
+/// Whether there is a directory, or a link to one.
+pub(super) fn is_dir(path: &Path) -> Result<bool> {
+    match path.metadata() {
+        Ok(meta) => Ok(meta.is_dir()),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
+        Err(error) => Err(error).at("look at", path),
+    }
+}
+
 /// Whether there is a regular file, or a link to one.
 pub(super) fn is_file(path: &Path) -> Result<bool> {
     match path.metadata() {
@@ -167,7 +182,7 @@ pub(super) fn holds_something(dir: &Path) -> bool {
 /// The directories above `path` that do not exist, the uppermost first.
 pub(super) fn missing_parents(path: &Path) -> Vec<PathBuf> {
     let mut missing: Vec<PathBuf> =
-        path.ancestors().skip(1).take_while(|dir| !dir.exists()).map(Path::to_owned).collect();
+        path.ancestors().skip(1).take_while(|dir| !may_exist(dir)).map(Path::to_owned).collect();
     missing.reverse();
     missing
 }

@@ -109,7 +109,7 @@ fn import(dir: &ImportDir, journal: Journal) -> Result<Import> {
         moved: journal.moved,
         tool: journal.tool,
         state,
-        backup_dir: Some(dir.backups()).filter(|dir| dir.exists()),
+        backup_dir: Some(dir.backups()).filter(|dir| disk::may_exist(dir)),
         undone_at,
         left: left::read(dir),
         sessions: journal.sessions.into_iter().map(|session| describe(session, &journal.shared)).collect(),

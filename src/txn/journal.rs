@@ -486,7 +486,7 @@ pub(super) fn all(state_dir: &Path) -> Result<Vec<ImportDir>> {
     let mut paths = Vec::new();
     for entry in entries {
         let path = entry.at("list", &dir)?.path();
-        if path.is_dir() {
+        if disk::is_dir(&path)? {
             paths.push(path);
         }
     }

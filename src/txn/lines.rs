@@ -205,7 +205,7 @@ pub(super) fn remove(shared: &Shared, lines: &[&str], temp: &Path, torn: bool) -
         Found::Nothing => false,
         Found::Other(what) => return Err(disk::not_a_file(path, what).into()),
     };
-    let our_lock = shared.lock.as_deref().filter(|lock| shared.lock_made && lock.exists());
+    let our_lock = shared.lock.as_deref().filter(|lock| shared.lock_made && disk::may_exist(lock));
     if !file && our_lock.is_none() {
         return Ok(());
     }

@@ -320,7 +320,7 @@ fn stage(
         }
     }
     let mut dirs = carry::touched(journal);
-    dirs.extend([dir.backups(), dir.rows()].into_iter().filter(|dir| dir.exists()));
+    dirs.extend([dir.backups(), dir.rows()].into_iter().filter(|dir| disk::may_exist(dir)));
     disk::sync_all(&files, &dirs)?;
     journal.state = State::Prepared;
     dir.write(journal)

@@ -34,7 +34,11 @@ pub fn database(flavour: &Flavour, env: &Env) -> Option<PathBuf> {
         return (name != ":memory:").then(|| data_dir.join(name));
     }
     let usual = data_dir.join(flavour.database);
-    if usual.exists() { Some(usual) } else { Some(channel_database(flavour, &data_dir).unwrap_or(usual)) }
+    if usual.try_exists().unwrap_or(true) {
+        Some(usual)
+    } else {
+        Some(channel_database(flavour, &data_dir).unwrap_or(usual))
+    }
 }
 
 fn channel_database(flavour: &Flavour, data_dir: &Path) -> Option<PathBuf> {

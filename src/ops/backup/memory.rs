@@ -154,7 +154,10 @@ pub fn stamp_of_database(path: &Path, now: Time) -> Option<String> {
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");
     let log = PathBuf::from(log);
-    let of_log = if log.exists() { stamp(&log, now)? } else { String::new() };
+    let of_log = match log.try_exists() {
+        Ok(false) => String::new(),
+        _ => stamp(&log, now)?,
+    };
     Some(format!("{} {of_log}", stamp(path, now)?))
 }
 

@@ -114,7 +114,7 @@ fn make_store(env: &Env, options: &Options, again: &Again<'_>) -> Result<()> {
     else {
         return Ok(());
     };
-    if rows.database.exists() {
+    if rows.database.try_exists().unwrap_or(true) {
         return Ok(());
     }
     if options.no_confirm {

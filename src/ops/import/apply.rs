@@ -371,7 +371,7 @@ fn make_stores(env: &Env, plans: &[Planned<'_>], acting: &[usize]) -> Result<()>
         else {
             continue;
         };
-        if !rows.database.exists() && made.insert(rows.database.clone()) {
+        if !rows.database.try_exists().unwrap_or(true) && made.insert(rows.database.clone()) {
             to.make_store(env, &destination.cwd)?;
         }
     }

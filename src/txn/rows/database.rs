@@ -80,7 +80,7 @@ impl Databases {
             name.push("-wal");
             PathBuf::from(name)
         };
-        self.open.borrow().keys().map(log).filter(|log| log.is_file()).collect()
+        self.open.borrow().keys().map(log).filter(|log| disk::may_exist(log)).collect()
     }
 
     /// Fails at once where a session before has waited in vain, else remembers when `work` has.

@@ -192,7 +192,7 @@ impl<'t> Builder<'t> {
             self.layout.handover = Some(self.advice());
             return Ok(self.layout);
         }
-        let owned = match self.database.exists() {
+        let owned = match self.database.try_exists().unwrap_or(true) {
             true => schema::owned(self.flavour, &self.database)?,
             false => schema::usual(self.flavour),
         };

@@ -25,9 +25,10 @@ pub fn database(flavour: &Flavour, env: &Env) -> Result<PathBuf> {
     })
 }
 
-/// Whether sessions can be written as rows: there is a database, or the program that makes one.
+/// Whether sessions can be written as rows: there is a database, or the program that makes one. One that
+/// cannot be looked at is there: whoever opens it says what is wrong.
 pub fn is_usable(flavour: &Flavour, env: &Env) -> bool {
-    paths::database(flavour, env).is_none_or(|path| path.exists())
+    paths::database(flavour, env).is_none_or(|path| path.try_exists().unwrap_or(true))
         || env.find_program(flavour.info.program).is_some()
 }
 
