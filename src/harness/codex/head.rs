@@ -101,7 +101,7 @@ impl Start {
         } else {
             Input::Plain(file.metadata().at("look at", path)?.len(), file)
         };
-        Ok(Self { input, path: path.to_owned(), bytes: Stretch::new(), ended: false })
+        Ok(Self { input, path: path.to_owned(), bytes: Stretch::default(), ended: false })
     }
 
     /// Reads on until there are `length` bytes, or all.

@@ -23,19 +23,21 @@ pub struct Stretch {
     length: usize,
 }
 
-impl Stretch {
+impl Default for Stretch {
     /// One without bytes.
-    pub fn new() -> Self {
+    fn default() -> Self {
         let memory = MEMORY.with_borrow_mut(Vec::pop).unwrap_or_default();
         Self { memory, length: 0 }
     }
+}
 
+impl Stretch {
     /// The `length` bytes of a file at `offset`, or as many as there are.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn of(file: &File, offset: u64, length: usize) -> io::Result<Self> {
-        let mut stretch = Self::new();
+        let mut stretch = Self::default();
         stretch.add(file, offset, length)?;
         Ok(stretch)
     }
@@ -92,6 +94,7 @@ impl Drop for Stretch {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // Tests play the program.
 mod tests {
     use super::*;
 
@@ -108,7 +111,7 @@ mod tests {
         let mut both = Stretch::of(&short, 1, 1).unwrap();
         assert_eq!(both.add(&long, 8, 100).unwrap(), 2);
         assert_eq!(&*both, b"b89");
-        assert_eq!(&*Stretch::new(), b"");
+        assert_eq!(&*Stretch::default(), b"");
         assert_eq!(&*Stretch::of(&short, 7, 3).unwrap(), b"");
     }
 }
