@@ -3,7 +3,7 @@
 //! Finding: [`locate`] knows where sessions are, [`head`] what a list shows of one, [`open`] what
 //! belongs to one, [`live`] whether a program has it open, and [`doctor`] what is wrong.
 //!
-//! Reading: [`index`] passes over a transcript once, [`leaf`] and [`tree`] say what of it is live
+//! Reading: [`index`] passes over a transcript once (with `numbers` for its ids), [`leaf`] and [`tree`] say what of it is live
 //! and in which order, and [`read`] reads it row by row through a [`window`]; [`speak`] makes events
 //! of a message, with [`text`] telling the user's words from the program's. [`native`] has the
 //! records and [`loose`] the way they are parsed.
@@ -34,6 +34,7 @@ pub mod locate;
 pub mod loose;
 pub mod moved;
 pub mod native;
+mod numbers;
 pub mod open;
 pub mod place;
 pub mod read;

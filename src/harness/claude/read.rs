@@ -69,7 +69,7 @@ struct Reader<'p, 's> {
 impl Reader<'_, '_> {
     fn row(&mut self, place: u32, row: &Row, in_model: bool, elsewhere: &dyn Fn(&str) -> bool) -> Result<()> {
         if row.message == NONE && row.talks() && self.long.contains_key(&place) {
-            self.notes.add("record.too-long", too_long(row.offset, u64::from(row.length)));
+            self.notes.add("record.too-long", too_long(row.offset(), u64::from(row.length)));
         }
         let wanted = match row.kind {
             Kind::User | Kind::Assistant => row.message != NONE && !row.marks.has(Marks::API_ERROR),
@@ -81,15 +81,15 @@ impl Reader<'_, '_> {
         }
         let at = At {
             time: time::from_millis(row.time),
-            origin: Origin { offset: row.offset, length: u64::from(row.length) },
+            origin: Origin { offset: row.offset(), length: u64::from(row.length) },
             in_model,
         };
         let (offset, length) = match self.long.get(&place) {
             Some(part) => (part.start, part.end - part.start),
-            None => (row.offset, u64::from(row.length)),
+            None => (row.offset(), u64::from(row.length)),
         };
         if length > MAX_LINE as u64 {
-            self.notes.add("record.too-long", too_long(row.offset, length));
+            self.notes.add("record.too-long", too_long(row.offset(), length));
             return Ok(());
         }
         let line = self.window.get(offset, length as usize).at("read", Path::new(self.name))?;

@@ -50,14 +50,19 @@ enum Held {
     Shell(String),
 }
 
-/// The last call of an id.
+/// The last call of an id. Small: a transcript of gigabytes has hundreds of thousands.
 #[derive(Default)]
 struct Call {
-    /// The id that it was delivered with, where that is another.
-    alias: Option<Box<str>>,
-    /// The last number that an alias got.
+    /// Behind the id that it was delivered with; 0: it was delivered with its own.
     number: u32,
     answered: bool,
+}
+
+impl Call {
+    /// The id that it was delivered with, where that is another.
+    fn alias(&self, id: &str) -> Option<String> {
+        (self.number > 0).then(|| format!("{id}-{}", self.number))
+    }
 }
 
 impl<'s> Speaker<'s> {
@@ -327,15 +332,14 @@ impl<'s> Speaker<'s> {
             call.number = earlier.number.max(1);
             let alias = loop {
                 call.number += 1;
-                let alias = format!("{id}-{}", call.number);
-                if !self.calls.contains_key(&hash(&alias)) {
+                let alias = hash(&format!("{id}-{}", call.number));
+                if !self.calls.contains_key(&alias) {
                     break alias;
                 }
             };
-            self.calls.insert(hash(&alias), Call { answered: true, ..Call::default() });
-            call.alias = Some(alias.into());
+            self.calls.insert(alias, Call { answered: true, ..Call::default() });
         }
-        let call_id = Cow::Owned(call.alias.as_deref().unwrap_or(id).to_owned());
+        let call_id = Cow::Owned(call.alias(id).unwrap_or_else(|| id.to_owned()));
         self.calls.insert(hash(id), call);
         let kind = EventKind::ToolCall {
             call_id,
@@ -358,8 +362,8 @@ impl<'s> Speaker<'s> {
             }
             Some(call) => {
                 call.answered = true;
-                if let Some(alias) = &call.alias {
-                    call_id = Cow::Owned(alias.to_string());
+                if let Some(alias) = call.alias(id) {
+                    call_id = Cow::Owned(alias);
                 }
             }
             None => self.notes.add("result.orphan", "a tool result answers no call"),

@@ -173,7 +173,7 @@ impl<'i> Tree<'i> {
         while let Some(place) = next {
             seen[place as usize] = true;
             chain.push(place);
-            let root = self.parent[place as usize] == NONE && !self.row(place).lost;
+            let root = self.parent[place as usize] == NONE && !self.row(place).marks.has(Marks::LOST);
             next = self.parent(place).filter(|parent| !seen[*parent as usize]);
             if next.is_none() && !root {
                 next = nearest.get_or_insert_with(|| Nearest::new(self)).before(self.row(place).time, &seen);
