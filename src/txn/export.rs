@@ -36,10 +36,11 @@ pub fn export_file(
     written.map_err(|error| disk::advise(error, "no file was written"))?;
     disk::sync_dir(dir).map_err(|error| {
         if force {
-            return error.hint(format!(
+            let state = format!(
                 "{} is the new file, but it is not sure that it still is when the machine fails now",
                 path.display()
-            ));
+            );
+            return if disk::is_full(&error) { disk::advise(error, &state) } else { error.hint(state) };
         }
         let _ = disk::remove(path);
         disk::advise(error, "no file was written")

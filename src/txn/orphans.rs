@@ -24,32 +24,46 @@ impl Orphans {
     /// # Errors
     /// When a journal cannot be read.
     pub(super) fn find(state_dir: &Path, import: &Journal) -> Result<Self> {
-        let mut orphans = Self::default();
+        let (mut orphans, mut owned) = (Self::default(), Self::default());
         let found = |session: &Session| {
             session.lines.iter().any(|line| line.there)
                 || session.steps.iter().filter_map(rows_of).any(|rows| !rows.there.is_empty())
         };
         let found = import.sessions.iter().any(found);
         for dir in journal::all(state_dir)? {
-            if dir.state(Purpose::Undo)? != Some(State::Done) {
+            let is_undone = dir.state(Purpose::Undo)? == Some(State::Done);
+            if is_undone && let Some(undo) = dir.read(Purpose::Undo)? {
+                orphans.dirs.extend(undo.dirs);
+            }
+            if !found {
                 continue;
             }
-            let Some(undo) = dir.read(Purpose::Undo)? else { continue };
-            orphans.dirs.extend(undo.dirs);
-            let Some(undone) = dir.read(Purpose::Import)?.filter(|_| found) else { continue };
-            for (number, shared) in undone.shared.iter().enumerate() {
-                let added = undone.sessions.iter().flat_map(|session| session.added(number));
-                orphans.lines.extend(added.map(|line| (shared.path.clone(), line.line.clone())));
-                if shared.before.is_none() {
-                    orphans.files.insert(shared.path.clone(), shared.lock_made);
-                }
-            }
-            for step in undone.sessions.into_iter().flat_map(|session| session.steps) {
-                let shared = rows_of(&step).map_or_else(Vec::new, |rows| rows.shared.clone());
-                orphans.rows.extend(shared.into_iter().map(|row| (step.path.clone(), row)));
+            match dir.read(Purpose::Import)? {
+                Some(undone) if is_undone => orphans.add(&undone),
+                Some(other) if other.id != import.id => owned.add(&other),
+                _ => {}
             }
         }
+        // What an import brought again that was not taken back goes with that one.
+        orphans.lines.retain(|line| !owned.lines.contains(line));
+        orphans.files.retain(|path, _| !owned.files.contains_key(path));
+        orphans.rows.retain(|(path, row)| !owned.has_row(path, row));
         Ok(orphans)
+    }
+
+    /// Adds what an import brought for several sessions.
+    fn add(&mut self, import: &Journal) {
+        for (number, shared) in import.shared.iter().enumerate() {
+            let added = import.sessions.iter().flat_map(|session| session.added(number));
+            self.lines.extend(added.map(|line| (shared.path.clone(), line.line.clone())));
+            if shared.before.is_none() {
+                self.files.insert(shared.path.clone(), shared.lock_made);
+            }
+        }
+        for step in import.sessions.iter().flat_map(|session| &session.steps) {
+            let shared = rows_of(step).into_iter().flat_map(|rows| &rows.shared);
+            self.rows.extend(shared.map(|row| (step.path.clone(), row.clone())));
+        }
     }
 
     /// Makes the undo take along what is not any session's own.

@@ -11,6 +11,7 @@ use super::locate::{self, Name};
 use super::segments::{self, Chain};
 use super::{index, record};
 use crate::error::{Error, IoContext, Kind, Result};
+use crate::harness::common::abridged::Abridged;
 use crate::harness::common::files::{Files, Identity, Source};
 use crate::harness::common::jsonl;
 use crate::harness::{Found, NativeSession};
@@ -89,13 +90,9 @@ impl Session<'_> {
         }
         file.seek(io::SeekFrom::Start(whole)).at("read", path)?;
         // Codex may have gone on with the line since.
-        let mut rest = jsonl::Lines::new(file.take(length - whole), whole);
-        let is_record = match rest.next_line().at("read", path)? {
-            Some(line) if !line.cut => record::is_whole(line.bytes),
-            Some(_) => record::is_whole(rest.abridged().at("read", path)?.json()),
-            None => false,
-        };
-        if is_record {
+        let rest = Abridged::read(file.take(length - whole), whole).at("read", path)?;
+        let json = rest.json();
+        if record::is_whole(json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json)) {
             return Ok(length);
         }
         self.notes.add("record.torn", "the last record is not complete and stays behind");

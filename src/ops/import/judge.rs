@@ -55,7 +55,8 @@ fn stays_where_it_was(planned: &Planned<'_>) -> bool {
 /// names is not configured any more, or when it begins in the file of another session.
 fn as_it_came(env: &Env, to: &dyn Harness, planned: &Planned<'_>) -> Result<Verdict> {
     let Some(existing) = &planned.existing else { return Ok(Verdict::Diverged) };
-    let there = to.open(env, existing)?;
+    // What cannot be opened is no session that never left.
+    let Ok(there) = to.open(env, existing) else { return Ok(Verdict::Diverged) };
     let came = &planned.session.payload;
     let mut files = Vec::with_capacity(planned.layout.files.len());
     for (place, file) in planned.layout.files.iter().enumerate() {

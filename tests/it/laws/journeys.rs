@@ -320,6 +320,14 @@ fn undo_is_the_inverse_of_whatever_was_done() {
     proptest!(config(), |(deeds in vec(deed(), 1..6))| journey(&sessions, &deeds)?);
 }
 
+/// One that was met.
+#[test]
+fn a_session_that_was_taken_back_comes_again_and_moves_twice() {
+    let import = || Deed::Import { which: vec![2], state: State::Short, policy: OnConflict::Skip, to: None };
+    let deeds = [import(), Deed::Undo, import(), Deed::Move, Deed::Move];
+    journey(&Sessions::new(), &deeds).unwrap();
+}
+
 #[test]
 fn the_order_of_imports_does_not_matter() {
     let sessions = Sessions::new();
