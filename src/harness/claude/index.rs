@@ -80,9 +80,7 @@ impl Marks {
     }
 
     fn set(&mut self, other: Self, on: bool) {
-        if on {
-            self.0 |= other.0;
-        }
+        self.0 = if on { self.0 | other.0 } else { self.0 & !other.0 };
     }
 }
 

@@ -1,12 +1,22 @@
 //! Input that is odd, broken or hostile: no good record is lost, and nothing panics.
 
 use super::*;
+use crate::harness::claude::index::{Index, Marks, NONE};
 
 fn row(id: &str, parent: Option<&str>, content: &str) -> String {
     let parent = parent.map_or("null".to_owned(), |parent| format!("{parent:?}"));
     format!(
         r#"{{"parentUuid":{parent},"type":"user","message":{{"role":"user","content":{content}}},"uuid":"{id}","timestamp":"2026-01-02T03:04:05.000Z"}}"#
     )
+}
+
+/// Its last content counts, also for whether its parent is there.
+#[test]
+fn a_row_that_stands_twice_hangs_where_the_last_says() {
+    let rows = [row("a", Some("gone"), "\"x\""), row("a", Some("late"), "\"x\""), row("late", None, "\"y\"")];
+    let index = Index::read(std::io::Cursor::new(rows.join("\n")), "rows", false).expect("memory");
+    let (twice, late) = (&index.rows[0], index.find("late"));
+    assert!(late.is_some() && twice.parent == late.unwrap_or(NONE) && !twice.marks.has(Marks::LOST));
 }
 
 #[test]
