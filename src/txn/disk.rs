@@ -45,28 +45,28 @@ pub(super) fn exists(path: &Path) -> Result<bool> {
     Ok(!matches!(look(path)?, Found::Nothing))
 }
 
-/// Whether there is something, or what a link leads to, or it cannot be told.
+/// What is known of what has this name, links followed; `None`: nothing has it.
+fn known(path: &Path) -> Result<Option<Metadata>> {
+    match path.metadata() {
+        Ok(meta) => Ok(Some(meta)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error).at("look at", path),
+    }
+}
+
+/// Whether there is something, or it cannot be told.
 pub(super) fn may_exist(path: &Path) -> bool {
-    let missing = |kind| matches!(kind, ErrorKind::NotFound | ErrorKind::NotADirectory);
-    !path.metadata().is_err_and(|error| missing(error.kind()))
+    !matches!(known(path), Ok(None))
 }
 
 /// Whether there is a directory, or a link to one.
 pub(super) fn is_dir(path: &Path) -> Result<bool> {
-    match path.metadata() {
-        Ok(meta) => Ok(meta.is_dir()),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
-        Err(error) => Err(error).at("look at", path),
-    }
+    Ok(known(path)?.is_some_and(|meta| meta.is_dir()))
 }
 
 /// Whether there is a regular file, or a link to one.
 pub(super) fn is_file(path: &Path) -> Result<bool> {
-    match path.metadata() {
-        Ok(meta) => Ok(meta.is_file()),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(false),
-        Err(error) => Err(error).at("look at", path),
-    }
+    Ok(known(path)?.is_some_and(|meta| meta.is_file()))
 }
 
 /// The error for a target that is no regular file.

@@ -3,9 +3,9 @@
 //! Finding: [`locate`] knows where sessions are, [`head`] what a list shows of one, [`open`] what
 //! belongs to one, [`live`] whether a program has it open, and [`doctor`] what is wrong.
 //!
-//! Reading: [`index`] passes over a transcript once (with `numbers` for its ids), [`leaf`] and [`tree`] say what of it is live
-//! and in which order, and [`read`] reads it row by row through a [`window`]; [`speak`] makes events
-//! of a message, with [`text`] telling the user's words from the program's. [`native`] has the
+//! Reading: [`index`] passes over a transcript once (with `numbers` for its ids), [`leaf`] and
+//! [`tree`] say what of it is live and in which order, and [`read`] reads it row by row through a
+//! [`window`]; [`speak`] makes events of a message, with [`text`] telling the user's words from the program's. [`native`] has the
 //! records and [`loose`] the way they are parsed.
 //!
 //! Placing: [`place`] says which file goes where, [`relocate`] rewrites the paths in it, [`moved`] what
