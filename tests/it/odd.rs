@@ -489,8 +489,7 @@ fn depth() {
     });
 }
 
-/// Most memory that a record of 64 MB may take, in KiB: the record, and twice its text without
-/// escapes (as it is unescaped, and as it is handed on).
+/// Most KiB of memory that a record of 64 MB may take: the record, and its text unescaped and handed on.
 const MOST: u64 = 240 << 10;
 
 #[test]
