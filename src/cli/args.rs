@@ -201,7 +201,6 @@ impl SelectArgs {
             until: when("until", &self.until)?,
             limit: self.limit,
             subagents: false,
-            guess: false,
         })
     }
 }

@@ -7,7 +7,7 @@ use super::exit::Exit;
 use super::text;
 use super::ui::{FAINT, STRONG, Ui};
 use crate::env::Env;
-use crate::ops::list::{self, Report};
+use crate::ops::list::{self, Extent, Report};
 use crate::ops::select::Inventory;
 
 /// Rows on a terminal when nothing else is asked for.
@@ -23,10 +23,12 @@ pub fn run(env: &Env, ui: &Ui, args: &ListArgs) -> anyhow::Result<Exit> {
     let mut selection = args.select.selection(env)?;
     selection.subagents = args.subagents;
     let rows = (ui.is_terminal() && !ui.json).then_some(ROWS);
-    let report = list::run(env, &selection, args.select.all, rows)?;
+    let report = list::run(env, &selection, Extent { all: args.select.all, rows, ids: !ui.json })?;
     ui.warn(&report.warnings);
     if ui.json {
-        ui.print_json(&report)?;
+        ui.print_json_rows("holdall.list/1", "sessions", &report.sessions)?;
+        // The program ends here; to free tens of thousands of rows before would take longer than a stat each.
+        std::mem::forget(report);
         return Ok(Exit::Done);
     }
     if report.sessions.is_empty() {

@@ -11,7 +11,7 @@ use inquire::{Confirm, InquireError};
 use serde::Serialize;
 
 use super::args::{Color, Global};
-use super::json::Escaped;
+use super::json;
 use super::out::Out;
 use super::text;
 use crate::error::{Error, Kind};
@@ -115,10 +115,23 @@ impl Ui {
     /// # Errors
     /// When stdout is closed.
     pub fn print_json(&self, document: &impl Serialize) -> anyhow::Result<()> {
-        let stdout = std::io::BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
-        let mut out = std::io::BufWriter::new(Escaped::new(stdout));
-        serde_json::to_writer_pretty(&mut out, document)?;
+        let mut out = std::io::BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
+        json::write(&mut out, document)?;
         out.write_all(b"\n")?;
+        out.flush()?;
+        Ok(())
+    }
+
+    /// The same for `{"schema": …, NAME: [rows]}` with many rows.
+    ///
+    /// # Errors
+    /// When stdout is closed.
+    pub fn print_json_rows<T>(&self, schema: &str, name: &str, rows: &[T]) -> anyhow::Result<()>
+    where
+        T: Serialize + Sync,
+    {
+        let mut out = std::io::stdout();
+        json::write_rows(&mut out, schema, name, rows)?;
         out.flush()?;
         Ok(())
     }

@@ -7,22 +7,28 @@ use crate::env::Env;
 use crate::error::Result;
 use crate::model::{Head, time};
 
-/// What `list --json` prints.
-#[derive(Serialize)]
+/// The sessions, and what is told with them.
 pub struct Report {
-    /// `holdall.list/1`
-    pub schema: &'static str,
     /// The sessions, newest first.
     pub sessions: Vec<Row>,
     /// What could not be read.
-    #[serde(skip)]
     pub warnings: Vec<String>,
     /// Whether only the sessions of the current directory are shown, because there are some.
-    #[serde(skip)]
     pub only_here: bool,
-    /// The ids of all sessions on this machine, sorted; `None` when only some harnesses were looked at.
-    #[serde(skip)]
+    /// The ids of all sessions on this machine, sorted; `None` when they were not asked for, or only some
+    /// harnesses were looked at.
     pub known_ids: Option<Vec<String>>,
+}
+
+/// How much of the sessions is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Extent {
+    /// All of them, also where there are some of the current directory.
+    pub all: bool,
+    /// At most so many when nothing is asked for; `None`: no limit.
+    pub rows: Option<usize>,
+    /// [`Report::known_ids`] too.
+    pub ids: bool,
 }
 
 /// One session.
@@ -41,26 +47,28 @@ impl From<Selected> for Row {
     fn from(selected: Selected) -> Self {
         let Selected { found, mut head, .. } = selected;
         head.updated.get_or_insert_with(|| time::to_millis(found.modified.into()));
-        Self { head, bytes: found.bytes, path: found.path.to_string_lossy().into_owned() }
+        let path = found.path.into_os_string().into_string();
+        let path = path.unwrap_or_else(|path| path.to_string_lossy().into_owned());
+        Self { head, bytes: found.bytes, path }
     }
 }
 
 /// Lists what `selection` asks for. An open selection means: the sessions of the current directory
-/// if there are any, else all of them, at most `rows` (`None`: no limit). `all` switches that
-/// default off.
+/// if there are any, else all of them. [`Extent::all`] switches that default off.
 ///
 /// # Errors
 /// What [`Selection::resolve`] returns.
-pub fn run(env: &Env, selection: &Selection, all: bool, rows: Option<usize>) -> Result<Report> {
+pub fn run(env: &Env, selection: &Selection, extent: Extent) -> Result<Report> {
+    let Extent { all, rows, ids } = extent;
     let mut warnings = Vec::new();
     let mut only_here = false;
     let inventory = Inventory::take(env, &selection.harnesses, &mut warnings)?;
-    let known_ids = selection.harnesses.is_empty().then(|| inventory.ids());
+    let known_ids = (ids && selection.harnesses.is_empty()).then(|| inventory.ids());
     let mut sessions;
     if selection.is_open() && !all {
-        let here = Selection { cwd: Some(env.cwd().to_owned()), guess: true, ..selection.clone() };
+        let here = Selection { cwd: Some(env.cwd().to_owned()), ..selection.clone() };
         // Unreadable sessions elsewhere are no news for this directory; the second look names them.
-        sessions = here.resolve_in(env, inventory.clone(), &mut Vec::new())?;
+        sessions = here.resolve_in(env, inventory.near(env.cwd()), &mut Vec::new())?;
         only_here = !sessions.is_empty();
         if only_here {
             warnings.clear();
@@ -73,5 +81,5 @@ pub fn run(env: &Env, selection: &Selection, all: bool, rows: Option<usize>) -> 
         sessions = selection.resolve_in(env, inventory, &mut warnings)?;
     }
     let sessions = sessions.into_iter().map(Row::from).collect();
-    Ok(Report { schema: "holdall.list/1", sessions, warnings, only_here, known_ids })
+    Ok(Report { sessions, warnings, only_here, known_ids })
 }

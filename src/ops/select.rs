@@ -38,9 +38,6 @@ pub struct Selection {
     pub limit: Option<usize>,
     /// Sub-agent sessions too.
     pub subagents: bool,
-    /// Take the harness's guess about the directory first: sessions that lie where the harness
-    /// would not put them are missed, and most files are not opened.
-    pub guess: bool,
 }
 
 /// A chosen session.
@@ -88,6 +85,27 @@ impl Inventory {
             warnings.extend(warning);
         }
         Ok(Self(candidates))
+    }
+
+    /// The sessions that, by the guess of their harness, may belong to the directory or one below it:
+    /// those that lie where the harness would not put them are missed, and most files are not opened.
+    pub fn near(&self, dir: &Path) -> Self {
+        let real = dir.canonicalize().ok().filter(|real| real != dir);
+        let mut near = Vec::new();
+        for harness in HARNESSES {
+            let id = harness.info().id;
+            let own: Vec<&Candidate> = self.0.iter().filter(|one| one.harness.info().id == id).collect();
+            let found: Vec<&Found> = own.iter().map(|one| &one.found).collect();
+            let mut wanted = harness.which_may_be_in(&found, dir);
+            if let Some(real) = &real {
+                let also = harness.which_may_be_in(&found, real);
+                wanted.iter_mut().zip(also).for_each(|(wanted, also)| *wanted |= also);
+            }
+            near.extend(
+                own.into_iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(one, _)| one.clone()),
+            );
+        }
+        Self(near)
     }
 
     /// The ids of its sessions, sorted, each once.
@@ -150,11 +168,6 @@ impl Selection {
             let since = std::time::SystemTime::from(since);
             candidates.retain(|candidate| candidate.found.modified >= since);
         }
-        if let (true, Some(dir)) = (self.guess, &self.cwd) {
-            let mut dirs = vec![dir.clone()];
-            dirs.extend(dir.canonicalize().ok().filter(|real| real != dir));
-            candidates = near(candidates, &dirs);
-        }
         let wanted = self.limit.unwrap_or(usize::MAX);
         let mut selected = Vec::new();
         let mut failure = None;
@@ -169,7 +182,11 @@ impl Selection {
             let heads: Vec<_> = batch.into_par_iter().map(|candidate| self.look(env, candidate)).collect();
             for head in heads {
                 match head {
-                    Ok(found) => selected.extend(found),
+                    Ok(None) => {}
+                    Ok(Some((one, agents))) => {
+                        selected.push(one);
+                        selected.extend(agents);
+                    }
                     Err(error) => {
                         warnings.push(error.to_string());
                         failure.get_or_insert(error);
@@ -199,8 +216,9 @@ impl Selection {
         last.is_some_and(|last| activity(last) < Time::from(next.found.modified))
     }
 
-    /// Opens one candidate; empty when it is no session or the filters leave it out.
-    fn look(&self, env: &Env, candidate: Candidate) -> Result<Vec<Selected>> {
+    /// Opens one candidate, with its sub-agents if they are wanted; `None` when it is no session or the
+    /// filters leave it out.
+    fn look(&self, env: &Env, candidate: Candidate) -> Result<Option<(Selected, Vec<Selected>)>> {
         let Candidate { harness, mut found } = candidate;
         let known = found.head.take().map(Arc::unwrap_or_clone);
         let name = |error: Error| error.context(format!("{}:{}", harness.info().id, found.id));
@@ -213,23 +231,22 @@ impl Selection {
                     let message = format!("{} holds no session", found.path.display());
                     return Err(name(Error::new(Kind::Unsupported, message)));
                 }
-                None => return Ok(Vec::new()),
+                None => return Ok(None),
             },
         };
         let named = !self.ids.is_empty();
         if head.parent.is_some() && !self.subagents && !named {
-            return Ok(Vec::new());
+            return Ok(None);
         }
         if !self.fits(env, harness, &found, &head).map_err(name)? {
-            return Ok(Vec::new());
+            return Ok(None);
         }
-        let mut selected = Vec::new();
+        let mut agents = Vec::new();
         if self.subagents {
-            let agents = harness.subagents(env, &found).map_err(name)?;
-            selected.extend(agents.into_iter().map(|(found, head)| Selected { harness, found, head }));
+            agents = harness.subagents(env, &found).map_err(name)?;
         }
-        selected.insert(0, Selected { harness, found, head });
-        Ok(selected)
+        let agents = agents.into_iter().map(|(found, head)| Selected { harness, found, head }).collect();
+        Ok(Some((Selected { harness, found, head }, agents)))
     }
 
     fn fits(&self, env: &Env, harness: &dyn Harness, found: &Found, head: &Head) -> Result<bool> {
@@ -248,23 +265,6 @@ impl Selection {
             None => Ok(true),
         }
     }
-}
-
-/// Those that, by the guess of their harness, may belong to one of the directories.
-fn near(candidates: Vec<Candidate>, dirs: &[PathBuf]) -> Vec<Candidate> {
-    let mut wanted = vec![false; candidates.len()];
-    for harness in HARNESSES {
-        let id = harness.info().id;
-        let places: Vec<usize> =
-            (0..candidates.len()).filter(|&place| candidates[place].harness.info().id == id).collect();
-        let found: Vec<&Found> = places.iter().map(|&place| &candidates[place].found).collect();
-        for dir in dirs {
-            for (place, may_be) in places.iter().zip(harness.which_may_be_in(&found, dir)) {
-                wanted[*place] |= may_be;
-            }
-        }
-    }
-    candidates.into_iter().zip(wanted).filter_map(|(candidate, wanted)| wanted.then_some(candidate)).collect()
 }
 
 /// Opens the sessions, in this order.

@@ -6,10 +6,11 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::env::Env;
-use crate::error::{Error, IoContext, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::harness::Found;
 use crate::harness::common::directory::entries;
 use crate::harness::common::files;
@@ -37,31 +38,38 @@ pub fn valid_id(id: &str) -> bool {
 /// # Errors
 /// When a directory or file cannot be looked at; after all that can be was delivered.
 pub fn scan(env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
+    let mut projects = entries(&data_dir(env).join("projects"))?;
+    projects.retain(|project| project.is_dir);
+    let looked: Vec<_> = projects.into_par_iter().map(|project| sessions(&project.path)).collect();
     let mut refused = None;
-    for project in entries(&data_dir(env).join("projects"))? {
-        if !project.is_dir {
-            continue;
-        }
-        for file in entries(&project.path)? {
-            let Some(id) = file.name.strip_suffix(".jsonl").filter(|id| valid_id(id)) else { continue };
-            if !file.is_file {
-                continue;
-            }
-            let meta = match file.metadata() {
-                Ok(meta) => meta,
-                // A file that went away meanwhile is no error.
-                Err(error) if error.kind() == ErrorKind::NotFound => continue,
-                Err(error) => {
-                    refused.get_or_insert(Error::io("look at", &file.path, error));
-                    continue;
-                }
-            };
-            let modified = meta.modified().at("read the time of", &file.path)?;
-            let id = id.to_owned();
-            found(Found { id, path: file.path, bytes: Some(meta.len()), modified, head: None });
+    for session in looked.into_iter().flat_map(|project| project.unwrap_or_else(|error| vec![Err(error)])) {
+        match session {
+            Ok(session) => found(session),
+            Err(error) => drop(refused.get_or_insert(error)),
         }
     }
     refused.map_or(Ok(()), Err)
+}
+
+/// The sessions of a project, and those files that cannot be looked at.
+fn sessions(project: &Path) -> Result<Vec<Result<Found>>> {
+    let mut sessions = Vec::new();
+    for file in entries(project)? {
+        let Some(id) = file.name.strip_suffix(".jsonl").filter(|id| valid_id(id)) else { continue };
+        if !file.is_file {
+            continue;
+        }
+        let id = id.to_owned();
+        sessions.push(match file.metadata().and_then(|meta| Ok((meta.modified()?, meta.len()))) {
+            Ok((modified, bytes)) => {
+                Ok(Found { id, path: file.path, bytes: Some(bytes), modified, head: None })
+            }
+            // A file that went away meanwhile is no error.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => Err(Error::io("look at", &file.path, error)),
+        });
+    }
+    Ok(sessions)
 }
 
 /// Whether the name of the project directory allows that the session belongs to `dir` or below.

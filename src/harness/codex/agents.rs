@@ -23,6 +23,9 @@ use crate::model::Agent;
 /// Ids, directory and source come before the system prompt, well within so many bytes.
 const PREFIX: usize = 8 << 10;
 
+/// In most files the directory comes within so many.
+const FRONT: usize = 1 << 10;
+
 /// A sub-agent of a thread, or of one of its sub-agents.
 #[derive(Debug)]
 pub struct Child {
@@ -57,16 +60,16 @@ impl Agents {
     pub fn search(home: &Path, since: Option<&str>) -> Result<Self> {
         let is_older = |id: &str, root: &str| id == root || (is_timed(id) && is_timed(root) && id < root);
         let mut newest: HashMap<String, Rollout> = HashMap::new();
-        locate::rollouts(home, &mut |rollout, _| {
+        for rollout in locate::rollouts(home, |rollout, _| Some(rollout))? {
             let id = rollout.name().thread;
             if since.is_some_and(|root| is_older(id, root)) {
-                return;
+                continue;
             }
             match newest.get(id) {
                 Some(other) if locate::rank(other) >= locate::rank(&rollout) => {}
                 _ => drop(newest.insert(id.to_owned(), rollout)),
             }
-        })?;
+        }
         let mut children = Vec::new();
         for rollout in newest.into_values() {
             if let Some(meta) = subagent(&rollout.path)? {
@@ -117,7 +120,9 @@ fn subagent(path: &Path) -> Result<Option<Meta>> {
 
 /// The directory of a rollout that is not packed, from its first bytes.
 pub fn cwd(path: &Path) -> Option<String> {
-    meta(&prefix(path).ok()?)?.cwd
+    let file = File::open(path).ok()?;
+    let in_first = |length| meta(&Stretch::of(&file, 0, length).ok()?)?.cwd;
+    in_first(FRONT).or_else(|| in_first(PREFIX))
 }
 
 fn prefix(path: &Path) -> Result<Stretch> {

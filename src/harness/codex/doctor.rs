@@ -166,9 +166,9 @@ struct Files {
 impl Files {
     fn of(home: &Path) -> Result<Self> {
         let mut threads: HashMap<String, Vec<Rollout>> = HashMap::new();
-        locate::rollouts(home, &mut |rollout, _| {
+        for rollout in locate::rollouts(home, |rollout, _| Some(rollout))? {
             threads.entry(rollout.name().thread.to_owned()).or_default().push(rollout);
-        })?;
+        }
         Ok(Self { threads })
     }
 }
@@ -369,12 +369,12 @@ pub fn parts(checkup: &Checkup<'_>) -> Result<Vec<Part>> {
     let sessions: HashMap<&str, usize> =
         checkup.sessions.iter().enumerate().map(|(at, known)| (known.found.id.as_str(), at)).collect();
     let mut parts = Vec::new();
-    locate::rollouts(&home, &mut |rollout, _| {
+    for rollout in locate::rollouts(&home, |rollout, _| Some(rollout))? {
         if !rollout.name().packed {
             let session = sessions.get(rollout.name().thread).copied();
             parts.push(Part { form: Form::Lines, session, path: rollout.path });
         }
-    })?;
+    }
     let (dir, _) = config::index_dir(checkup.env, &home);
     let index = dir.join(INDEX);
     if index.is_file() {

@@ -186,25 +186,13 @@ fn lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], bool)> {
     })
 }
 
-/// Looks for the names of the two events that tell of a prompt, and parses only their lines.
+/// Parses only the lines of the two events that tell of a prompt.
 fn find_prompt(bytes: &[u8]) -> Option<String> {
-    let mut at = 0;
-    loop {
-        let rest = &bytes[at..];
-        let old = memchr::memmem::find(rest, b"\"user_message\"");
-        let new = memchr::memmem::find(&rest[..old.unwrap_or(rest.len())], b"\"UserMessage\"");
-        let hit = at + new.or(old)?;
-        let start = memchr::memrchr(b'\n', &bytes[..hit]).map_or(0, |newline| newline + 1);
-        let end = memchr::memchr(b'\n', &bytes[hit..]).map_or(bytes.len(), |newline| hit + newline);
-        if let Some(title) = prompt_of(&bytes[start..end]) {
-            return Some(title);
-        }
-        at = end;
-    }
+    lines(bytes).find_map(|(line, _)| prompt_of(line))
 }
 
 fn prompt_of(line: &[u8]) -> Option<String> {
-    let kind = record::kind(line)?;
+    let kind = record::kind_among(line, &[b"\"user_message\"", b"\"UserMessage\""])?;
     if !matches!((&*kind.payload, &*kind.item), ("user_message", _) | ("item_completed", "UserMessage")) {
         return None;
     }
@@ -291,24 +279,14 @@ impl End {
 
 /// The model of the last turn in `bytes`.
 fn last_model(bytes: &[u8]) -> Option<String> {
+    let is_turn = |line: &[u8]| {
+        record::kind_among(line, &[b"\"turn_context\""]).is_some_and(|kind| kind.record == "turn_context")
+    };
     // Searching forward is many times faster than searching backward.
-    let found: Vec<usize> = memchr::memmem::find_iter(bytes, b"\"turn_context\"").collect();
-    let mut end = bytes.len();
-    for at in found.into_iter().rev() {
-        if at >= end {
-            continue;
-        }
-        let start = memchr::memrchr(b'\n', &bytes[..at]).map_or(0, |newline| newline + 1);
-        let stop = memchr::memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |newline| at + newline);
+    let turns: Vec<&[u8]> = lines(bytes).map(|(line, _)| line).filter(|line| is_turn(line)).collect();
+    turns.into_iter().rev().find_map(|line| {
         let mut fixed = Vec::new();
-        let line = &bytes[start..stop];
-        if record::kind(line).is_some_and(|kind| kind.record == "turn_context")
-            && let Some(context) = record::parse::<Line<'_, TurnContext<'_>>>(line, &mut fixed)
-            && let Some(model) = context.payload.model
-        {
-            return Some(model.0.into_owned());
-        }
-        end = start;
-    }
-    None
+        let turn = record::parse::<Line<'_, TurnContext<'_>>>(line, &mut fixed)?.payload;
+        turn.model.map(|model| model.0.into_owned())
+    })
 }

@@ -40,6 +40,15 @@ pub fn kind(line: &[u8]) -> Option<Kind<'_>> {
     quick(line).or_else(|| slow(line))
 }
 
+/// The same where only some kinds are looked for: a line in another order is not parsed for its kind
+/// unless one of `names`, in quotes, is in it.
+pub fn kind_among<'a>(line: &'a [u8], names: &[&[u8]]) -> Option<Kind<'a>> {
+    quick(line).or_else(|| {
+        let is_named = |name: &&[u8]| memchr::memmem::find(line, name).is_some();
+        names.iter().any(is_named).then(|| slow(line)).flatten()
+    })
+}
+
 /// The kind of a record that begins as Codex writes it. `line` may be cut.
 pub fn quick(line: &[u8]) -> Option<Kind<'_>> {
     let mut cursor = Cursor { bytes: line, at: 0 };
@@ -47,9 +56,9 @@ pub fn quick(line: &[u8]) -> Option<Kind<'_>> {
     cursor.expect(b'{')?;
     loop {
         match cursor.key()? {
-            "type" => kind.record = Cow::Borrowed(cursor.string()?),
-            "payload" if !kind.record.is_empty() => break,
-            "ordinal" => {
+            b"type" => kind.record = cursor.text()?,
+            b"payload" if !kind.record.is_empty() => break,
+            b"ordinal" => {
                 cursor.space();
                 let start = cursor.at;
                 cursor.skip_scalar()?;
@@ -63,23 +72,23 @@ pub fn quick(line: &[u8]) -> Option<Kind<'_>> {
         return Some(kind);
     }
     cursor.expect(b'{')?;
-    if cursor.key()? != "type" {
+    if cursor.key()? != b"type" {
         return None;
     }
-    kind.payload = Cow::Borrowed(cursor.string()?);
+    kind.payload = cursor.text()?;
     if kind.payload == "item_completed" {
         loop {
             cursor.expect(b',')?;
-            if cursor.key()? == "item" {
+            if cursor.key()? == b"item" {
                 break;
             }
             cursor.skip_scalar()?;
         }
         cursor.expect(b'{')?;
-        if cursor.key()? != "type" {
+        if cursor.key()? != b"type" {
             return None;
         }
-        kind.item = Cow::Borrowed(cursor.string()?);
+        kind.item = cursor.text()?;
     }
     Some(kind)
 }
@@ -116,8 +125,8 @@ pub fn timestamp(line: &[u8]) -> Option<&str> {
     let mut cursor = Cursor { bytes: line, at: 0 };
     cursor.expect(b'{')?;
     loop {
-        if cursor.key()? == "timestamp" {
-            return cursor.string();
+        if cursor.key()? == b"timestamp" {
+            return std::str::from_utf8(cursor.string()?).ok();
         }
         cursor.skip_scalar()?;
         cursor.expect(b',')?;
@@ -142,14 +151,18 @@ impl<'a> Cursor<'a> {
         (*self.bytes.get(self.at)? == byte).then(|| self.at += 1)
     }
 
-    fn key(&mut self) -> Option<&'a str> {
+    fn key(&mut self) -> Option<&'a [u8]> {
         let key = self.string()?;
         self.expect(b':')?;
         Some(key)
     }
 
+    fn text(&mut self) -> Option<Cow<'a, str>> {
+        std::str::from_utf8(self.string()?).ok().map(Cow::Borrowed)
+    }
+
     /// A string without escapes.
-    fn string(&mut self) -> Option<&'a str> {
+    fn string(&mut self) -> Option<&'a [u8]> {
         self.expect(b'"')?;
         let rest = &self.bytes[self.at..];
         let end = memchr::memchr2(b'"', b'\\', rest)?;
@@ -157,7 +170,7 @@ impl<'a> Cursor<'a> {
             return None;
         }
         self.at += end + 1;
-        std::str::from_utf8(&rest[..end]).ok()
+        Some(&rest[..end])
     }
 
     fn skip_scalar(&mut self) -> Option<()> {

@@ -131,9 +131,7 @@ enum Take {
 }
 
 fn list(home: &Path) -> Result<Vec<locate::Rollout>> {
-    let mut store = Vec::new();
-    locate::rollouts(home, &mut |rollout, _| store.push(rollout))?;
-    Ok(store)
+    locate::rollouts(home, |rollout, _| Some(rollout))
 }
 
 fn find<'s>(store: &'s [locate::Rollout], id: &str) -> Option<&'s Path> {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use rayon::prelude::*;
+
 use super::Options;
 use super::apply::Done;
 use super::decide::Planned;
@@ -42,14 +44,17 @@ pub fn verify(
         }
         let listed = if asks { ask(env, to, plans, &places, warnings) } else { HashSet::new() };
         let in_rows: HashMap<String, Found> = rows_of(env, to, plans, &places);
-        for place in places {
+        let verified = places.par_iter().map(|&place| {
             let plan = &plans[place];
-            done[place].verified = if listed.contains(&plan.id) {
-                Some("program")
-            } else {
-                let found = if in_database(plan) { in_rows.get(&plan.id).cloned() } else { on_disk(plan) };
-                found.is_some_and(|found| read_back(env, to, &found)).then_some("read-back")
-            };
+            if listed.contains(&plan.id) {
+                return Some("program");
+            }
+            let found = if in_database(plan) { in_rows.get(&plan.id).cloned() } else { on_disk(plan) };
+            found.is_some_and(|found| read_back(env, to, &found)).then_some("read-back")
+        });
+        let verified: Vec<_> = verified.collect();
+        for (place, verified) in places.into_iter().zip(verified) {
+            done[place].verified = verified;
         }
     }
 }
