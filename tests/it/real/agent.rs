@@ -97,7 +97,11 @@ impl<'m> Agent<'m> {
                 self.resumed += 1;
                 match &self.talk {
                     None if self.resumed == 1 => program.resume(id, prompt, model)?,
-                    None => self.talk.insert(program.talk()?).resume(id, prompt)?,
+                    None => {
+                        let (talk, body) = program.talk(id, prompt)?;
+                        self.talk = Some(talk);
+                        body
+                    }
                     Some(talk) => talk.resume(id, prompt)?,
                 }
             }

@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
@@ -14,6 +15,10 @@ use super::{Ended, Home, find_request, installed, last_lines, request_with, run}
 use crate::support::model::Model;
 
 const LIMIT: Duration = Duration::from_secs(120);
+/// So long a turn may take. One takes two seconds, with the start before it six.
+pub(super) const TURN: Duration = Duration::from_secs(60);
+/// So often a program is started for a first turn at most.
+const STARTS: u32 = 3;
 
 /// What differs between the two programs.
 #[derive(Debug)]
@@ -122,31 +127,62 @@ impl<'a> Opencode<'a> {
     /// # Errors
     /// When the program did not resume it, or a provider would refuse the request.
     pub fn resume(&self, id: &str, prompt: &str, with: Option<&str>) -> Result<Value, String> {
-        let model = Model::start(&self.cwd);
         let mut args = vec!["--session", id];
         if let Some(name) = with {
             args.extend(["--model", name]);
         }
-        let ended = self.ask(&model, &args, prompt)?;
-        let body = request_with(&model.requests(), prompt, &ended)?;
-        // It tells in each event which session it is in.
-        let told = ended.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-        let mut sessions: Vec<String> =
-            told.filter_map(|event| event["sessionID"].as_str().map(str::to_owned)).collect();
-        sessions.dedup();
-        if sessions.as_slice() == [id] && ended.status.success() {
-            Ok(body)
-        } else {
-            let talk = last_lines(&format!("{}\n{}", ended.stdout, ended.stderr));
-            Err(format!("resumed as {sessions:?} instead of {id} ({}): {talk}", ended.status))
+        self.first_turn(|model| {
+            let ended = self.ask(model, &args, prompt)?;
+            let body = request_with(&model.requests(), prompt, &ended)?;
+            // It tells in each event which session it is in.
+            let told = ended.stdout.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            let mut sessions: Vec<String> =
+                told.filter_map(|event| event["sessionID"].as_str().map(str::to_owned)).collect();
+            sessions.dedup();
+            if sessions.as_slice() == [id] && ended.status.success() {
+                Ok(body)
+            } else {
+                let talk = last_lines(&format!("{}\n{}", ended.stdout, ended.stderr));
+                Err(format!("resumed as {sessions:?} instead of {id} ({}): {talk}", ended.status))
+            }
+        })
+        .map(|(_, body)| body)
+    }
+
+    /// The first turn after a start.
+    ///
+    /// On a busy machine Kilo 7.7.9 sometimes comes to a halt in it, after its snapshot of the folder and
+    /// before it asks its model anything. Then it is started again, with its database as it was. What halts
+    /// because of a session halts each time.
+    fn first_turn<T>(&self, turn: impl Fn(&Model) -> Result<T, String>) -> Result<(Model, T), String> {
+        let before = self.database_files();
+        let mut starts = 0;
+        loop {
+            let begun = Instant::now();
+            let model = Model::start(&self.cwd);
+            let done = turn(&model);
+            starts += 1;
+            if done.is_ok() || begun.elapsed() < TURN || !model.requests().is_empty() || starts == STARTS {
+                return done.map(|done| (model, done));
+            }
+            drop(writeln!(std::io::stderr(), "{} came to a halt and is started again", self.flavour.name));
+            self.database_files().into_keys().for_each(|path| drop(fs::remove_file(path)));
+            before.iter().for_each(|(path, bytes)| fs::write(path, bytes).expect("the home can be written"));
         }
+    }
+
+    /// The database with its logs. Only while the program does not run.
+    fn database_files(&self) -> HashMap<PathBuf, Vec<u8>> {
+        let path = |end: &str| self.database().with_extension(format!("db{end}"));
+        let read = |end: &str| Some((path(end), fs::read(path(end)).ok()?));
+        ["", "-wal", "-shm"].into_iter().filter_map(read).collect()
     }
 
     fn ask(&self, model: &Model, args: &[&str], prompt: &str) -> Result<Ended, String> {
         let mut command = self.command(&model.url(), &["run", "--format", "json"]);
         // It puts an argument that holds a space in quotes; words of their own stay what they are.
         command.args(args).arg("--").args(prompt.split(' '));
-        run(&mut command, LIMIT)
+        run(&mut command, TURN)
     }
 
     /// Ids of the sessions that it lists in the working directory, newest first.
@@ -189,14 +225,18 @@ impl<'a> Opencode<'a> {
         Server::start(self.command(&model.url(), &["serve", "--hostname", "127.0.0.1", "--port", "0"]))
     }
 
-    /// Starts `serve`, and resumes sessions through it.
+    /// Starts `serve` and resumes a session through it, then others if wanted. Returns what the model was
+    /// asked first.
     ///
     /// # Errors
-    /// When it does not start.
-    pub fn talk(&self) -> Result<Talk, String> {
-        let model = Model::start(&self.cwd);
-        let server = self.serve(&model)?;
-        Ok(Talk { model, server })
+    /// When it does not start, and as [`Talk::resume`].
+    pub fn talk(&self, id: &str, prompt: &str) -> Result<(Talk, Value), String> {
+        let (model, (server, body)) = self.first_turn(|model| {
+            let server = self.serve(model)?;
+            let body = resumed(&server, model, id, prompt)?;
+            Ok((server, body))
+        })?;
+        Ok((Talk { model, server }, body))
     }
 
     /// What the program recorded of the calls of a session, by call: whether they failed. A command
@@ -254,12 +294,16 @@ impl Talk {
     /// # Errors
     /// When the program did not resume it, or a provider would refuse the request.
     pub fn resume(&self, id: &str, prompt: &str) -> Result<Value, String> {
-        let before = self.model.requests().len();
-        let answered = self.server.say(id, prompt);
-        let requests = self.model.requests().split_off(before);
-        let body = find_request(&requests, prompt, || format!("the server: {answered:?}"))?;
-        answered.map(|_| body)
+        resumed(&self.server, &self.model, id, prompt)
     }
+}
+
+fn resumed(server: &Server, model: &Model, id: &str, prompt: &str) -> Result<Value, String> {
+    let before = model.requests().len();
+    let answered = server.say(id, prompt);
+    let requests = model.requests().split_off(before);
+    let body = find_request(&requests, prompt, || format!("the server: {answered:?}"))?;
+    answered.map(|_| body)
 }
 
 /// Variables that keep a program from all that a test does not want: updates, downloads, reports.
@@ -270,6 +314,10 @@ pub fn quiet(flavour: &Flavour) -> impl Iterator<Item = (String, &'static str)> 
         ("DISABLE_LSP_DOWNLOAD", "1"),
         ("DISABLE_DEFAULT_PLUGINS", "1"),
         ("DISABLE_EXTERNAL_SKILLS", "1"),
+        // A native library, which each start would leave in the temporary directory.
+        ("DISABLE_FFF", "1"),
+        ("DISABLE_CODEBASE_INDEXING", "1"),
+        ("DISABLE_PRESENCE", "1"),
         ("DISABLE_SHARE", "1"),
         ("DISABLE_SESSION_INGEST", "1"),
         ("TELEMETRY_LEVEL", "off"),

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::opencode::TURN;
+
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// A running `opencode serve`. It is ended when dropped.
@@ -53,7 +55,7 @@ impl Server {
 
     fn exchange(&self, method: &str, path: &str, body: &Value) -> std::io::Result<(u16, String)> {
         let mut stream = TcpStream::connect(&self.address)?;
-        stream.set_read_timeout(Some(LIMIT))?;
+        stream.set_read_timeout(Some(TURN))?;
         let body = if method == "GET" { String::new() } else { body.to_string() };
         write!(
             stream,
