@@ -27,7 +27,7 @@ pub fn run(env: &Env, ui: &Ui, args: &ListArgs) -> anyhow::Result<Exit> {
     ui.warn(&report.warnings);
     if ui.json {
         ui.print_json_rows("holdall.list/1", "sessions", &report.sessions)?;
-        // The program ends here; to free tens of thousands of rows before would take longer than a stat each.
+        // The program ends here, and to free tens of thousands of rows before that takes its time.
         std::mem::forget(report);
         return Ok(Exit::Done);
     }

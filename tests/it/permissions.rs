@@ -320,6 +320,20 @@ fn a_store_that_cannot_be_read() {
     }
 }
 
+/// One project of many, and the first of them.
+#[test]
+fn a_project_that_cannot_be_read_hides_no_other() {
+    let scene = Scene::new("claude");
+    let closed = scene.from.dir().join(".claude/projects/-closed");
+    fs::create_dir(&closed).unwrap();
+    set_mode(&closed, 0);
+    let listed = scene.command(&scene.from, "", &["--json", "list", "--all"]);
+    expect(&listed, 0, &closed);
+    let rows: serde_json::Value = serde_json::from_str(&listed.stdout).unwrap();
+    assert_eq!(rows["sessions"].as_array().unwrap().len(), 2, "{}", listed.stderr);
+    set_mode(&closed, 0o755);
+}
+
 /// What tells a program where its sessions belong: without it they could come to a place where it
 /// does not look.
 #[test]

@@ -40,7 +40,7 @@ fn a_gigabyte_is_refused_at_once_and_said_how_to_go_on() {
 fn ignored_files_do_not_count_and_the_limit_can_be_moved() {
     let world = World::new();
     let root = world.root();
-    sparse(&root.join("big.log"), 1 << 30);
+    sparse(&root.join("big.log"), 64 << 20);
     sparse(&root.join("new.bin"), 2 << 20);
     let limit = |max_work| Options { full: false, max_work };
     assert!(write(&root, &["one"], &limit((2 << 20) - 1), &mut Vec::new()).is_err());
