@@ -124,9 +124,9 @@ impl Near {
         }
         let found: BTreeSet<Candidate> = steps
             .iter()
-            .flat_map(|step| self.by_name.get(&step.name).into_iter().flatten().map(move |dir| (step, dir)))
+            .flat_map(|step| self.by_name.get(step.name).into_iter().flatten().map(move |dir| (step, dir)))
             .filter(|(step, dir)| step.is_in(dir))
-            .map(|(step, dir)| Candidate { old: step.old.clone(), new: dir.clone() })
+            .map(|(step, dir)| Candidate { old: step.old.to_owned(), new: dir.clone() })
             .collect();
         // A folder that moved takes those in it along: what is below is told with it.
         let covered = |one: &Candidate| {
@@ -139,35 +139,37 @@ impl Near {
     }
 
     /// Which directory became `root`: the one of its name, else the uppermost that fits.
-    fn moved_to(steps: &[Step], root: &Path) -> Option<Candidate> {
+    fn moved_to(steps: &[Step<'_>], root: &Path) -> Option<Candidate> {
         let name = root.file_name().and_then(|name| name.to_str());
-        let fits = |step: &&Step| step.is_in(root);
-        let step = steps.iter().filter(fits).find(|step| Some(step.name.as_str()) == name);
+        let fits = |step: &&Step<'_>| step.is_in(root);
+        let step = steps.iter().filter(fits).find(|step| Some(step.name) == name);
         let step = step.or_else(|| steps.iter().find(fits))?;
-        Some(Candidate { old: step.old.clone(), new: root.to_owned() })
+        Some(Candidate { old: step.old.to_owned(), new: root.to_owned() })
     }
 }
 
-/// A directory that may have moved, above or at a missing one.
+/// A directory that may have moved, above or at a missing one. A path can have thousands, so nothing is
+/// copied.
 #[derive(Debug)]
-struct Step {
-    old: String,
-    name: String,
+struct Step<'d> {
+    old: &'d str,
+    name: &'d str,
     /// From it to the missing one.
-    rest: Vec<String>,
+    rest: &'d str,
+    separators: &'static [char],
 }
 
-impl Step {
+impl Step<'_> {
     fn is_in(&self, dir: &Path) -> bool {
         let mut path = dir.to_owned();
-        path.extend(&self.rest);
-        path.to_str() != Some(self.old.as_str()) && path.is_dir()
+        path.extend(self.rest.split(self.separators).filter(|piece| !piece.is_empty()));
+        path.to_str() != Some(self.old) && path.is_dir()
     }
 }
 
 /// The missing directory and those above it that are missing too, the uppermost first. Of a path of
 /// another system nothing is here, so only the last two count.
-fn steps(dir: &str) -> Vec<Step> {
+fn steps(dir: &str) -> Vec<Step<'_>> {
     let is_own = Flavour::of(dir) == Some(Flavour::here());
     let there = existing(Path::new(dir)).filter(|_| is_own).map_or(0, |there| there.as_os_str().len());
     let separators: &[char] = if Flavour::of(dir) == Some(Flavour::Windows) { &['/', '\\'] } else { &['/'] };
@@ -178,13 +180,14 @@ fn steps(dir: &str) -> Vec<Step> {
     if pieces.iter().any(|piece| matches!(*piece, "." | "..")) {
         return steps;
     }
-    for (place, piece) in pieces.iter().enumerate() {
-        at += piece.len() + usize::from(place > 0);
-        let rest: Vec<String> = pieces[place + 1..].iter().map(|&piece| piece.to_owned()).collect();
-        let is_plain = rest.iter().all(|piece| !piece.is_empty());
-        let is_near = if is_own { at > there } else { rest.len() < 2 };
-        if !piece.is_empty() && is_plain && is_near {
-            steps.push(Step { old: dir[..at].to_owned(), name: (*piece).to_owned(), rest });
+    let last_empty = pieces.iter().rposition(|piece| piece.is_empty());
+    for (place, name) in pieces.iter().copied().enumerate() {
+        at += name.len() + usize::from(place > 0);
+        let is_plain = last_empty.is_none_or(|empty| empty < place);
+        let is_near = if is_own { at > there } else { pieces.len() - place <= 2 };
+        if is_plain && is_near {
+            let rest = dir.get(at + 1..).unwrap_or_default();
+            steps.push(Step { old: &dir[..at], name, rest, separators });
         }
     }
     steps
@@ -252,11 +255,21 @@ mod tests {
     }
 
     #[test]
+    fn a_path_of_thousands_of_parts() {
+        let dir = format!("/nowhere{}", "/d".repeat(4000));
+        let steps = steps(&dir);
+        assert_eq!(steps.len(), 4001);
+        assert!(steps.iter().all(|step| dir.len() == step.old.len() + "/".len() + step.rest.len()
+            || step.rest.is_empty() && step.old == dir));
+        assert_eq!((steps[0].name, steps[4000].name), ("nowhere", "d"));
+    }
+
+    #[test]
     fn paths_of_other_systems() {
         let steps = steps(r"C:\Users\me\src\app");
-        let olds: Vec<&str> = steps.iter().map(|step| step.old.as_str()).collect();
+        let olds: Vec<&str> = steps.iter().map(|step| step.old).collect();
         assert_eq!(olds, [r"C:\Users\me\src", r"C:\Users\me\src\app"]);
-        assert_eq!(steps[0].rest, ["app"]);
+        assert_eq!(steps[0].rest, "app");
         assert!(super::steps("/a/../b").is_empty());
     }
 }
