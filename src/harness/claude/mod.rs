@@ -5,8 +5,8 @@
 //!
 //! Reading: [`index`] passes over a transcript once (with `numbers` for its ids), [`leaf`] and
 //! [`tree`] say what of it is live and in which order, and [`read`] reads it row by row through a
-//! [`window`]; [`speak`] makes events of a message, with [`text`] telling the user's words from the program's. [`native`] has the
-//! records and [`loose`] the way they are parsed.
+//! [`window`]; [`speak`] makes events of a message, with [`text`] telling the user's words from the
+//! program's. [`native`] has the records and [`loose`] the way they are parsed.
 //!
 //! Placing: [`place`] says which file goes where, [`relocate`] rewrites the paths in it, [`moved`] what
 //! follows a directory that moves.

@@ -60,7 +60,7 @@ impl Agents {
     pub fn search(home: &Path, since: Option<&str>) -> Result<Self> {
         let is_older = |id: &str, root: &str| id == root || (is_timed(id) && is_timed(root) && id < root);
         let mut newest: HashMap<String, Rollout> = HashMap::new();
-        for rollout in locate::rollouts(home, |rollout, _| Some(rollout))? {
+        for rollout in locate::rollouts(home)? {
             let id = rollout.name().thread;
             if since.is_some_and(|root| is_older(id, root)) {
                 continue;

@@ -166,7 +166,7 @@ struct Files {
 impl Files {
     fn of(home: &Path) -> Result<Self> {
         let mut threads: HashMap<String, Vec<Rollout>> = HashMap::new();
-        for rollout in locate::rollouts(home, |rollout, _| Some(rollout))? {
+        for rollout in locate::rollouts(home)? {
             threads.entry(rollout.name().thread.to_owned()).or_default().push(rollout);
         }
         Ok(Self { threads })
@@ -369,7 +369,7 @@ pub fn parts(checkup: &Checkup<'_>) -> Result<Vec<Part>> {
     let sessions: HashMap<&str, usize> =
         checkup.sessions.iter().enumerate().map(|(at, known)| (known.found.id.as_str(), at)).collect();
     let mut parts = Vec::new();
-    for rollout in locate::rollouts(&home, |rollout, _| Some(rollout))? {
+    for rollout in locate::rollouts(&home)? {
         if !rollout.name().packed {
             let session = sessions.get(rollout.name().thread).copied();
             parts.push(Part { form: Form::Lines, session, path: rollout.path });

@@ -99,17 +99,21 @@ impl Rollout {
     }
 }
 
-/// What `take` makes of every rollout of the store, from directory entries alone. In no order: the
-/// folders are read side by side.
+/// Every rollout of the store, from directory entries alone, in no order.
 ///
 /// # Errors
 /// When a directory cannot be read. A missing one is empty.
-pub fn rollouts<T: Send>(
+pub fn rollouts(home: &Path) -> Result<Vec<Rollout>> {
+    each(home, &|rollout, _| Some(rollout))
+}
+
+/// What `take` makes of each of them. The folders are read side by side.
+fn each<T: Send>(
     home: &Path,
-    take: impl Fn(Rollout, &fs::DirEntry) -> Option<T> + Sync,
+    take: &(impl Fn(Rollout, &fs::DirEntry) -> Option<T> + Sync),
 ) -> Result<Vec<T>> {
-    let mut all = walk(&home.join(SESSIONS), false, DEPTH, &take)?;
-    all.extend(walk(&home.join(ARCHIVED), true, DEPTH, &take)?);
+    let mut all = walk(&home.join(SESSIONS), false, DEPTH, take)?;
+    all.extend(walk(&home.join(ARCHIVED), true, DEPTH, take)?);
     Ok(all)
 }
 
@@ -149,7 +153,7 @@ fn walk<T: Send>(
 /// # Errors
 /// When a directory or file cannot be looked at.
 pub fn scan(env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
-    let looked = rollouts(&home(env), |rollout, entry| match entry.metadata() {
+    let looked = each(&home(env), &|rollout, entry: &fs::DirEntry| match entry.metadata() {
         Ok(meta) if !meta.is_file() && !meta.is_symlink() => None,
         Ok(meta) => {
             let modified = meta.modified().at("look at", &rollout.path);

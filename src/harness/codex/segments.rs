@@ -46,7 +46,7 @@ impl Chain {
             let end = end.min(pieces.last().map_or(u64::MAX, |piece| piece.end));
             let store = match &mut store {
                 Some(store) => store,
-                None => store.insert(list(home)?),
+                None => store.insert(locate::rollouts(home)?),
             };
             let Some(found) = find(store, &id).filter(|_| pieces.len() < LIMIT) else {
                 let message = format!("{} continues {id}, which is not here", path.display());
@@ -128,10 +128,6 @@ impl Chain {
 enum Take {
     Meta,
     Rest,
-}
-
-fn list(home: &Path) -> Result<Vec<locate::Rollout>> {
-    locate::rollouts(home, |rollout, _| Some(rollout))
 }
 
 fn find<'s>(store: &'s [locate::Rollout], id: &str) -> Option<&'s Path> {
