@@ -273,6 +273,11 @@ impl ImportDir {
         Self { path: imports_dir(state_dir).join(id) }
     }
 
+    /// Whether there is an import of this name.
+    pub(super) fn is_there(&self) -> bool {
+        disk::may_exist(&self.path)
+    }
+
     /// Makes it, durably.
     ///
     /// # Errors

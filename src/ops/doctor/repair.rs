@@ -199,7 +199,7 @@ fn carry_out(
             about: serde_json::Value::Null,
         })
         .collect();
-    let import_id = apply::import_id(env);
+    let import_id = hold.new_id(env.now());
     let transaction = Transaction::begin_in(hold, &import_id, meta, plans)?;
     progress.begin("repairing", 0);
     for (place, job) in jobs.iter().enumerate() {

@@ -74,10 +74,10 @@ pub fn run(
     let doing = if options.moved.is_some() { "moving" } else { "importing" };
     progress.begin(if options.dry_run { "planning" } else { doing }, total);
     // A dry run has no name: there is nothing that `undo` could take back.
-    let hold = hold.filter(|_| plans.iter().any(Planned::acts)).map(|hold| (hold, import_id(env)));
-    let import_id = hold.as_ref().map(|(_, id)| id.clone());
-    let (mut done, backup_dir) = match hold {
-        Some((hold, id)) => write(env, incoming, options, &plans, &work, (hold, &id), progress)?,
+    let hold = hold.filter(|_| plans.iter().any(Planned::acts));
+    let import_id = hold.as_ref().map(|hold| hold.new_id(env.now()));
+    let (mut done, backup_dir) = match hold.zip(import_id.as_deref()) {
+        Some(held) => write(env, incoming, options, &plans, &work, held, progress)?,
         None => {
             let counted =
                 plans.par_iter().zip(&work).map(|(plan, work)| count(env, options, plan, work, progress));
@@ -395,12 +395,6 @@ fn change(action: &Action, bytes: u64) -> Change {
         Action::Rows { .. } => "sqlite",
     };
     Change { kind, path: action.path().to_owned(), bytes }
-}
-
-/// A name for an import that begins now.
-pub(in crate::ops) fn import_id(env: &Env) -> String {
-    let random = uuid::Uuid::new_v4().simple().to_string();
-    format!("{}-{}", env.now().format("%Y%m%dT%H%M%SZ"), &random[..4])
 }
 
 fn row(plan: &Planned<'_>, done: Done) -> Row {
