@@ -351,6 +351,18 @@ pub(super) fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     }
 }
 
+/// Says that `length` bytes of a file are not needed in memory: pages that are on the disk go, and the
+/// others begin to be written. Elsewhere than on Linux nothing happens.
+pub(super) fn release(file: &File, from: u64, length: u64) {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(length) = std::num::NonZeroU64::new(length) {
+        // Advice; a file system that does not take it has nothing to gain.
+        let _ = rustix::fs::fadvise(file, from, Some(length), rustix::fs::Advice::DontNeed);
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = (file, from, length);
+}
+
 /// Makes a directory's names durable.
 pub(super) fn sync_dir(dir: &Path) -> Result<()> {
     if cfg!(windows) {

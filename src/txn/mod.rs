@@ -22,6 +22,7 @@
 //! - `export`: one file that appears whole or not at all
 //! - `claim`: a directory that one run at a time puts archives into
 //! - [`scratch`]: files that nobody relies on
+//! - `writeback`: large files on their way to the disk
 //! - `journal`, `lock`, `content`, `disk`: what these stand on
 
 mod carry;
@@ -46,6 +47,7 @@ pub mod scratch;
 mod stage;
 mod step;
 mod undo;
+mod writeback;
 
 pub use carry::Saved;
 pub use claim::Claim;

@@ -17,6 +17,7 @@ use super::lock::StateLock;
 use super::meanwhile::{Awaited, Stamp};
 use super::plan::{Action, Moved, SessionPlan};
 use super::rows::{self, Databases, Schema};
+use super::writeback::{Outgoing, Writeback};
 use crate::error::{Error, IoContext, Kind, Result};
 use crate::model::Time;
 use crate::model::rows::Scope;
@@ -62,6 +63,7 @@ pub struct Transaction {
     /// Files that are replaced or removed, as they were at the beginning: the content that takes their
     /// place knows nothing of what a program wrote into them later.
     pub(super) found: BTreeMap<PathBuf, Stamp>,
+    writeback: Writeback,
     /// Whether the temporary files are still ours to remove.
     pub(super) open: bool,
     _lock: StateLock,
@@ -154,7 +156,9 @@ impl Transaction {
         };
         let staging = Mutex::new(staging);
         let schemas = Mutex::default();
-        let transaction = Self { dir, journal, places, staging, schemas, found, open: true, _lock: lock };
+        let writeback = Writeback::default();
+        let transaction =
+            Self { dir, journal, places, staging, schemas, found, writeback, open: true, _lock: lock };
         transaction.dir.write(&transaction.journal).map_err(nothing_changed)?;
         Ok(transaction)
     }
@@ -193,7 +197,7 @@ impl Transaction {
                 self.note_rows(session, number, &schema, scope)?;
                 rows::stage(&schema, scope, &temp, render)
             }),
-            _ => self.ready_for(&step.path).and_then(|()| write_temp(&temp, step, render)),
+            _ => self.ready_for(&step.path).and_then(|()| write_temp(&temp, step, &self.writeback, render)),
         };
         let staged = staged.map_err(|error| nothing_changed(error).context(label))?;
         let mut staging = self.staging();
@@ -421,10 +425,11 @@ fn missing_dirs(journal: &Journal) -> Vec<PathBuf> {
 fn write_temp(
     temp: &Path,
     step: &Step,
+    writeback: &Writeback,
     render: &mut dyn FnMut(&mut dyn Write) -> Result<()>,
 ) -> Result<Staged> {
     let target = &step.path;
-    let file = disk::create(temp).at("write", target)?;
+    let file = Outgoing::new(disk::create(temp).at("write", target)?);
     let mut out = BufWriter::with_capacity(256 << 10, Hashing::new(Witness { inner: file, refused: None }));
     let rendered = render(&mut out).and_then(|()| out.flush().at("write", target));
     let (witness, bytes, sha256) = out.into_parts().0.finish();
@@ -436,10 +441,15 @@ fn write_temp(
     };
     let modified = step.new.as_ref().and_then(|new| new.modified);
     let finished = finished.and_then(|()| {
-        modified.map_or(Ok(()), |modified| disk::set_modified(&file, modified)).at("set the time of", target)
+        modified
+            .map_or(Ok(()), |modified| disk::set_modified(file.file(), modified))
+            .at("set the time of", target)
     });
     match finished {
-        Ok(()) => Ok(Staged { bytes, sha256 }),
+        Ok(()) => {
+            writeback.take(file);
+            Ok(Staged { bytes, sha256 })
+        }
         Err(error) => {
             let _ = disk::remove(temp);
             Err(error)
