@@ -17,6 +17,7 @@ pub struct Env {
     home: PathBuf,
     vars: BTreeMap<OsString, OsString>,
     cwd: PathBuf,
+    program: Option<PathBuf>,
     now: Option<Time>,
 }
 
@@ -34,7 +35,8 @@ impl Env {
         let cwd = std::env::current_dir().map_err(|error| {
             Error::new(Kind::NotFound, "the current directory is gone").with_source(error)
         })?;
-        let mut env = Self { home, vars: std::env::vars_os().collect(), cwd, now: None };
+        let program = std::env::current_exe().ok();
+        let mut env = Self { home, vars: std::env::vars_os().collect(), cwd, program, now: None };
         if let Some(text) = env.text("HOLDALL_NOW") {
             let now = time::parse(&text)
                 .ok_or_else(|| Error::usage(format!("HOLDALL_NOW is {text:?}, which is no RFC 3339 time")))?;
@@ -46,7 +48,7 @@ impl Env {
     /// A machine with this home and nothing else: no variables, `cwd` = home.
     pub fn isolated(home: impl Into<PathBuf>) -> Self {
         let home = home.into();
-        Self { cwd: home.clone(), home, vars: BTreeMap::new(), now: None }
+        Self { cwd: home.clone(), home, vars: BTreeMap::new(), program: None, now: None }
     }
 
     /// The same machine with one variable set.
@@ -78,6 +80,11 @@ impl Env {
     /// The directory that holdall was started in.
     pub fn cwd(&self) -> &Path {
         &self.cwd
+    }
+
+    /// The executable of this process, where it is known.
+    pub fn program(&self) -> Option<&Path> {
+        self.program.as_deref()
     }
 
     /// All variables, for a child process.

@@ -10,12 +10,14 @@
 //! - [`diagnosis`]: what it finds wrong with its store
 //! - [`common`]: what several of them share
 
+use std::fs::Metadata;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::env::Env;
@@ -85,6 +87,57 @@ pub struct Found {
     pub modified: SystemTime,
     /// The head, where the store's index had it: [`Harness::head`] has nothing more to tell.
     pub head: Option<Arc<Head>>,
+    /// What tells whether the transcript is the one that was read earlier; `None` where it cannot be told.
+    pub stamp: Option<Stamp>,
+}
+
+/// What changes when a file is replaced, or changed in any way: also where its size and its time of change
+/// are set to what they were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    /// Number of its file system.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+    /// When anything of it changed last (`ctime`): nanoseconds since 1970.
+    pub changed: i128,
+}
+
+impl Stamp {
+    /// That of a file; `None` for what is no file, and where the operating system does not tell.
+    pub fn of(meta: &Metadata) -> Option<Self> {
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::MetadataExt;
+            let changed = i128::from(meta.ctime()) * 1_000_000_000 + i128::from(meta.ctime_nsec());
+            meta.is_file().then(|| Self { device: meta.dev(), inode: meta.ino(), changed })
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = meta;
+            None
+        }
+    }
+}
+
+/// What a transcript tells of its session by itself. [`Telling::complete`] makes the head of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The head, as far as the transcript tells.
+    pub head: Head,
+    /// What its title is worth.
+    pub title: TitleFrom,
+}
+
+/// Where the title of a session stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TitleFrom {
+    /// In the transcript, whatever else there is.
+    Transcript,
+    /// In the transcript, unless the store has a name for the session.
+    TranscriptOrStore,
+    /// In files that the transcript refers to, unless the store has a name for the session.
+    Elsewhere,
 }
 
 /// A session with everything that belongs to it, opened for reading.
@@ -188,6 +241,25 @@ pub trait RowWriter: Write {
     fn finish(self: Box<Self>) -> Result<()>;
 }
 
+/// A harness whose transcripts tell nearly all of a head by themselves: [`Harness::head`] in two steps, of
+/// which the first need not be done again while a file stays as it is.
+pub trait Telling: Sync {
+    /// What the transcript tells: the same for as long as [`Found::stamp`] is. `None`: it is no session.
+    ///
+    /// # Errors
+    /// As [`Harness::head`].
+    fn facts(&self, found: &Found) -> Result<Option<Facts>>;
+
+    /// The head that these facts make with what the store says elsewhere.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    fn complete(&self, env: &Env, found: &Found, facts: Facts) -> Result<Head>;
+
+    /// Whether [`Harness::may_be_in`] opens the transcript, so that its facts are the better guess.
+    fn opens_to_guess(&self) -> bool;
+}
+
 /// One harness.
 ///
 /// All paths and ids that come out of a session are untrusted: an adapter builds target paths only
@@ -235,6 +307,11 @@ pub trait Harness: Sync {
     /// # Errors
     /// When the file cannot be read.
     fn head(&self, env: &Env, found: &Found) -> Result<Option<Head>>;
+
+    /// How its heads come about, where what was read of a transcript can be kept.
+    fn telling(&self) -> Option<&dyn Telling> {
+        None
+    }
 
     /// The heads of the session's sub-agents, for `list --subagents`, where they are not sessions
     /// of their own in [`Harness::scan`].

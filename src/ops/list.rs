@@ -62,7 +62,9 @@ pub fn run(env: &Env, selection: &Selection, extent: Extent) -> Result<Report> {
     let Extent { all, rows, ids } = extent;
     let mut warnings = Vec::new();
     let mut only_here = false;
-    let inventory = Inventory::take(env, &selection.harnesses, &mut warnings)?;
+    let mut inventory = Inventory::take(env, &selection.harnesses, &mut warnings)?;
+    // For a few sessions that are named it would take longer than to read them.
+    let kept = selection.ids.is_empty().then(|| inventory.recall(env)).flatten();
     let known_ids = (ids && selection.harnesses.is_empty()).then(|| inventory.ids());
     let mut sessions;
     if selection.is_open() && !all {
@@ -79,6 +81,9 @@ pub fn run(env: &Env, selection: &Selection, extent: Extent) -> Result<Report> {
         sessions.truncate(rows.unwrap_or(usize::MAX));
     } else {
         sessions = selection.resolve_in(env, inventory, &mut warnings)?;
+    }
+    if let Some(kept) = kept {
+        kept.keep(selection.harnesses.is_empty());
     }
     let sessions = sessions.into_iter().map(Row::from).collect();
     Ok(Report { sessions, warnings, only_here, known_ids })

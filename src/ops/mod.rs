@@ -2,7 +2,7 @@
 //! serialises to the JSON of the command line's contract; none of them prints.
 //!
 //! - [`select`]: which sessions a command is about
-//! - [`list`], [`show`]: look at sessions
+//! - [`list`], [`show`]: look at sessions; [`heads`]: what lists keep for each other
 //! - [`export`], [`inspect`]: make an archive, look into one
 //! - [`import`]: plan and carry out an import, from an archive or straight from another harness
 //! - [`backup`]: all sessions into a directory, only what is new each time
@@ -15,6 +15,7 @@ pub mod backup;
 pub mod doctor;
 pub mod export;
 pub mod harnesses;
+pub mod heads;
 pub mod import;
 pub mod inspect;
 pub mod journal;

@@ -10,9 +10,10 @@ use rayon::prelude::*;
 
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
-use crate::harness::{self, Found, HARNESSES, Harness, NativeSession};
+use crate::harness::{self, Facts, Found, HARNESSES, Harness, NativeSession};
 use crate::model::payload::transcript;
 use crate::model::{Event, EventKind, Head, Part, Time, View};
+use crate::ops::heads::{self, Heads};
 use crate::ops::import::decide::with_hints;
 
 /// The shortest prefix that stands for an id.
@@ -55,11 +56,31 @@ pub struct Selected {
 struct Candidate {
     harness: &'static dyn Harness,
     found: Found,
+    /// What its head is kept by, once [`Inventory::recall`] was asked.
+    key: Option<heads::Key>,
 }
 
 /// What is in the stores of some harnesses. Looking takes time that several selections can share.
 #[derive(Clone)]
-pub struct Inventory(Vec<Candidate>);
+pub struct Inventory {
+    candidates: Vec<Candidate>,
+    heads: Option<Arc<Heads>>,
+}
+
+/// What lists keep, for after this one.
+pub struct Kept {
+    heads: Arc<Heads>,
+    /// Of all sessions of the inventory.
+    keys: Vec<heads::Key>,
+}
+
+impl Kept {
+    /// Keeps what was read meanwhile. `whole`: the inventory is of all stores. Where the disk refuses,
+    /// the next list reads it again.
+    pub fn keep(&self, whole: bool) {
+        let _ = self.heads.keep(whole.then_some(&self.keys));
+    }
+}
 
 impl Inventory {
     /// Looks into the stores of these harnesses; none means all. Stores that cannot be read are
@@ -75,7 +96,8 @@ impl Inventory {
         };
         let scan = |harness: &'static dyn Harness| {
             let mut found = Vec::new();
-            let scanned = harness.scan(env, &mut |session| found.push(Candidate { harness, found: session }));
+            let scanned = harness
+                .scan(env, &mut |session| found.push(Candidate { harness, found: session, key: None }));
             (found, scanned.err().map(|error| format!("{}: {}", harness.info().name, with_hints(&error))))
         };
         let scanned: Vec<_> = chosen.into_par_iter().map(scan).collect();
@@ -84,7 +106,24 @@ impl Inventory {
             candidates.extend(found);
             warnings.extend(warning);
         }
-        Ok(Self(candidates))
+        Ok(Self { candidates, heads: None })
+    }
+
+    /// Lets heads be taken from what earlier lists kept, where there are many of them.
+    pub fn recall(&mut self, env: &Env) -> Option<Kept> {
+        if self.candidates.len() < heads::MANY {
+            return None;
+        }
+        let (heads, ()) = rayon::join(
+            || Arc::new(Heads::load(env)),
+            || {
+                self.candidates.par_iter_mut().for_each(|candidate| {
+                    candidate.key = heads::key(candidate.harness.info().id, &candidate.found);
+                });
+            },
+        );
+        self.heads = Some(heads.clone());
+        Some(Kept { heads, keys: self.candidates.iter().filter_map(|candidate| candidate.key).collect() })
     }
 
     /// The sessions that, by the guess of their harness, may belong to the directory or one below it:
@@ -94,23 +133,39 @@ impl Inventory {
         let mut near = Vec::new();
         for harness in HARNESSES {
             let id = harness.info().id;
-            let own: Vec<&Candidate> = self.0.iter().filter(|one| one.harness.info().id == id).collect();
-            let found: Vec<&Found> = own.iter().map(|one| &one.found).collect();
-            let mut wanted = harness.which_may_be_in(&found, dir);
-            if let Some(real) = &real {
-                let also = harness.which_may_be_in(&found, real);
-                wanted.iter_mut().zip(also).for_each(|(wanted, also)| *wanted |= also);
-            }
+            let own: Vec<&Candidate> =
+                self.candidates.iter().filter(|one| one.harness.info().id == id).collect();
+            let wanted = match (&self.heads, harness.telling().filter(|telling| telling.opens_to_guess())) {
+                (Some(heads), Some(telling)) => {
+                    let is_near = |one: &&Candidate| match heads.facts(telling, &one.found, one.key) {
+                        Ok(Some(Facts { head: Head { cwd: Some(cwd), .. }, .. })) => {
+                            is_below(&cwd, dir, real.as_deref())
+                        }
+                        _ => true,
+                    };
+                    own.par_iter().map(is_near).collect()
+                }
+                _ => {
+                    let found: Vec<&Found> = own.iter().map(|one| &one.found).collect();
+                    let mut wanted = harness.which_may_be_in(&found, dir);
+                    if let Some(real) = &real {
+                        let also = harness.which_may_be_in(&found, real);
+                        wanted.iter_mut().zip(also).for_each(|(wanted, also)| *wanted |= also);
+                    }
+                    wanted
+                }
+            };
             near.extend(
                 own.into_iter().zip(wanted).filter(|(_, wanted)| *wanted).map(|(one, _)| one.clone()),
             );
         }
-        Self(near)
+        Self { candidates: near, heads: self.heads.clone() }
     }
 
     /// The ids of its sessions, sorted, each once.
     pub fn ids(&self) -> Vec<String> {
-        let mut ids: Vec<String> = self.0.iter().map(|candidate| candidate.found.id.clone()).collect();
+        let mut ids: Vec<String> =
+            self.candidates.iter().map(|candidate| candidate.found.id.clone()).collect();
         ids.sort_unstable();
         ids.dedup();
         ids
@@ -155,7 +210,7 @@ impl Selection {
         inventory: Inventory,
         warnings: &mut Vec<String>,
     ) -> Result<Vec<Selected>> {
-        let Inventory(mut candidates) = inventory;
+        let Inventory { mut candidates, heads } = inventory;
         if !self.ids.is_empty() {
             candidates = choose(env, &self.ids, &candidates)?;
         } else {
@@ -179,7 +234,8 @@ impl Selection {
             }
             let rest = candidates.split_off(size.min(candidates.len()));
             let batch = std::mem::replace(&mut candidates, rest);
-            let heads: Vec<_> = batch.into_par_iter().map(|candidate| self.look(env, candidate)).collect();
+            let heads: Vec<_> =
+                batch.into_par_iter().map(|candidate| self.look(env, heads.as_deref(), candidate)).collect();
             for head in heads {
                 match head {
                     Ok(None) => {}
@@ -218,13 +274,18 @@ impl Selection {
 
     /// Opens one candidate, with its sub-agents if they are wanted; `None` when it is no session or the
     /// filters leave it out.
-    fn look(&self, env: &Env, candidate: Candidate) -> Result<Option<(Selected, Vec<Selected>)>> {
-        let Candidate { harness, mut found } = candidate;
+    fn look(
+        &self,
+        env: &Env,
+        heads: Option<&Heads>,
+        candidate: Candidate,
+    ) -> Result<Option<(Selected, Vec<Selected>)>> {
+        let Candidate { harness, mut found, key } = candidate;
         let known = found.head.take().map(Arc::unwrap_or_clone);
         let name = |error: Error| error.context(format!("{}:{}", harness.info().id, found.id));
         let head = match known {
             Some(head) => head,
-            None => match harness.head(env, &found).map_err(name)? {
+            None => match head(env, heads, harness, &found, key).map_err(name)? {
                 Some(head) => head,
                 // It was there a moment ago, or nothing of it can be read.
                 None if !self.ids.is_empty() => {
@@ -311,10 +372,26 @@ fn sort(selected: &mut [Selected]) {
     selected.sort_by(|a, b| activity(b).cmp(&activity(a)).then_with(|| a.head.id.cmp(&b.head.id)));
 }
 
+/// The head of a session, or as much of it as was kept.
+fn head(
+    env: &Env,
+    heads: Option<&Heads>,
+    harness: &dyn Harness,
+    found: &Found,
+    key: Option<heads::Key>,
+) -> Result<Option<Head>> {
+    let (Some(heads), Some(telling)) = (heads, harness.telling()) else { return harness.head(env, found) };
+    let facts = heads.facts(telling, found, key)?;
+    facts.map(|facts| telling.complete(env, found, facts)).transpose()
+}
+
 /// Whether a session's directory is `dir` or below it, with symbolic links on the way resolved.
 fn is_in(cwd: &str, dir: &Path) -> bool {
-    let cwd = Path::new(cwd);
-    cwd.starts_with(dir) || dir.canonicalize().is_ok_and(|dir| cwd.starts_with(dir))
+    is_below(cwd, dir, None) || dir.canonicalize().is_ok_and(|real| is_below(cwd, &real, None))
+}
+
+fn is_below(cwd: &str, dir: &Path, real: Option<&Path>) -> bool {
+    [Some(dir), real].into_iter().flatten().any(|dir| Path::new(cwd).starts_with(dir))
 }
 
 fn mentions(env: &Env, harness: &dyn Harness, found: &Found, head: &Head, text: &str) -> Result<bool> {
@@ -402,7 +479,7 @@ fn choose_one(env: &Env, wanted: &str, candidates: &[Candidate]) -> Result<Candi
 fn in_file(env: &Env, file: &Path) -> Result<Candidate> {
     for harness in HARNESSES {
         if let Some(found) = harness.in_file(env, file)? {
-            return Ok(Candidate { harness: *harness, found });
+            return Ok(Candidate { harness: *harness, found, key: None });
         }
     }
     Err(Error::new(

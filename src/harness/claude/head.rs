@@ -15,9 +15,9 @@ use super::loose::{Flag, Text, record};
 use super::native::Content;
 use super::text::{Spoken, classify};
 use crate::error::{IoContext, Result};
-use crate::harness::Found;
 use crate::harness::common::repair::repair;
 use crate::harness::common::stretch::Stretch;
+use crate::harness::{Facts, Found, TitleFrom};
 use crate::model::{GitRef, Head, Time, time};
 
 /// How much is read at either end (Claude Code 2.1.329).
@@ -94,20 +94,42 @@ struct Tail {
 /// # Errors
 /// When the file cannot be read.
 pub fn read(found: &Found) -> Result<Option<Head>> {
+    Ok(facts(found)?.map(|facts| complete(found, facts)))
+}
+
+/// What the transcript tells of the session that it is; `None` when it is none.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn facts(found: &Found) -> Result<Option<Facts>> {
     let ends = Ends::read(&found.path)?;
-    let Some((mut head, mut tail)) = facts(found, &ends, false) else { return Ok(None) };
-    let is_title = |title: &String| !title.trim().is_empty();
+    let Some((mut head, mut tail)) = both(found, &ends, false) else { return Ok(None) };
     // Of a whole file the tail knows every record.
     let named = |kind| ends.last().and_then(|_| named(ends.first(), kind));
-    head.title = (tail.custom_title.take().or_else(|| title_file(&found.path)).filter(is_title))
-        .or_else(|| named("custom-title").filter(is_title))
-        .or_else(|| tail.ai_title.take().filter(is_title))
-        .or_else(|| named("ai-title").filter(is_title))
-        .or_else(|| tail.summary.take().filter(is_title))
-        .or_else(|| tail.last_prompt.take().filter(is_title))
+    let custom = tail.custom_title.take();
+    let title = if custom.is_some() { TitleFrom::Transcript } else { TitleFrom::TranscriptOrStore };
+    head.title = shown(custom)
+        .or_else(|| shown(named("custom-title")))
+        .or_else(|| shown(tail.ai_title.take()))
+        .or_else(|| shown(named("ai-title")))
+        .or_else(|| shown(tail.summary.take()))
+        .or_else(|| shown(tail.last_prompt.take()))
         .or_else(|| first_prompt(ends.first()));
     take(tail, found.modified, &mut head);
-    Ok(Some(head))
+    Ok(Some(Facts { head, title }))
+}
+
+/// The head of the session, with the title in the file beside the transcript.
+pub fn complete(found: &Found, Facts { mut head, title }: Facts) -> Head {
+    if title != TitleFrom::Transcript {
+        head.title = shown(title_file(&found.path)).or(head.title);
+    }
+    head
+}
+
+/// A title that has something to show.
+fn shown(title: Option<String>) -> Option<String> {
+    title.filter(|title| !title.trim().is_empty())
 }
 
 /// The head of a sub-agent's transcript. Its title comes from elsewhere.
@@ -116,14 +138,14 @@ pub fn read(found: &Found) -> Result<Option<Head>> {
 /// When the file cannot be read.
 pub fn read_agent(found: &Found) -> Result<Option<Head>> {
     let ends = Ends::read(&found.path)?;
-    let Some((mut head, tail)) = facts(found, &ends, true) else { return Ok(None) };
+    let Some((mut head, tail)) = both(found, &ends, true) else { return Ok(None) };
     take(tail, found.modified, &mut head);
     Ok(Some(head))
 }
 
 /// What the beginning and the end tell; `None` when they are of no session, or of one of a
 /// sub-agent where none is wanted.
-fn facts(found: &Found, ends: &Ends, agent: bool) -> Option<(Head, Tail)> {
+fn both(found: &Found, ends: &Ends, agent: bool) -> Option<(Head, Tail)> {
     let mut head = Head { harness: "claude".to_owned(), id: found.id.clone(), ..Head::default() };
     let begin = beginning(ends.first(), &mut head);
     let tail = ending(ends.last().unwrap_or(ends.first()), ends.last().is_none());

@@ -11,9 +11,9 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
-use crate::harness::Found;
 use crate::harness::common::directory::entries;
 use crate::harness::common::files;
+use crate::harness::{Found, Stamp};
 
 /// Longer names of project directories are cut and get a hash (Claude Code 2.1.329).
 const LONGEST: usize = 200;
@@ -60,9 +60,10 @@ fn sessions(project: &Path) -> Result<Vec<Result<Found>>> {
             continue;
         }
         let id = id.to_owned();
-        sessions.push(match file.metadata().and_then(|meta| Ok((meta.modified()?, meta.len()))) {
-            Ok((modified, bytes)) => {
-                Ok(Found { id, path: file.path, bytes: Some(bytes), modified, head: None })
+        sessions.push(match file.metadata().and_then(|meta| Ok((meta.modified()?, meta))) {
+            Ok((modified, meta)) => {
+                let (bytes, stamp) = (Some(meta.len()), Stamp::of(&meta));
+                Ok(Found { id, path: file.path, bytes, modified, head: None, stamp })
             }
             // A file that went away meanwhile is no error.
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
@@ -202,6 +203,7 @@ mod tests {
             bytes: None,
             modified: std::time::SystemTime::UNIX_EPOCH,
             head: None,
+            stamp: None,
         };
         let dir = Path::new("/no/such.dir/p_1");
         for (project, may) in [

@@ -21,7 +21,7 @@ use crate::env::Env;
 use crate::error::Result;
 use crate::harness::diagnosis::{Checkup, Code, Finding, Part, Remark};
 use crate::harness::{
-    Companion, Found, Harness, Info, Layout, NativeSession, Resume, Target, TranscriptWriter,
+    Companion, Facts, Found, Harness, Info, Layout, NativeSession, Resume, Target, Telling, TranscriptWriter,
 };
 use crate::model::{Agent, FileMeta, Head, Notes, Payload, ReadSeek, Sink, View};
 
@@ -65,6 +65,20 @@ static INFO: Info = Info {
 /// Claude Code.
 pub struct Claude;
 
+impl Telling for Claude {
+    fn facts(&self, found: &Found) -> Result<Option<Facts>> {
+        head::facts(found)
+    }
+
+    fn complete(&self, _env: &Env, found: &Found, facts: Facts) -> Result<Head> {
+        Ok(head::complete(found, facts))
+    }
+
+    fn opens_to_guess(&self) -> bool {
+        false
+    }
+}
+
 impl Harness for Claude {
     fn info(&self) -> &'static Info {
         &INFO
@@ -84,6 +98,10 @@ impl Harness for Claude {
 
     fn head(&self, _env: &Env, found: &Found) -> Result<Option<Head>> {
         head::read(found)
+    }
+
+    fn telling(&self) -> Option<&dyn Telling> {
+        Some(self)
     }
 
     fn subagents(&self, _env: &Env, found: &Found) -> Result<Vec<(Found, Head)>> {

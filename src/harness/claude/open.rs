@@ -83,8 +83,14 @@ pub fn subagents(found: &Found) -> Result<Vec<(Found, Head)>> {
         let Some(agent) = agent_of(&entry)? else { continue };
         let meta = fs::symlink_metadata(&entry.path).at("look at", &entry.path)?;
         let modified = meta.modified().at("read the time of", &entry.path)?;
-        let file =
-            Found { id: agent.id.clone(), path: entry.path, bytes: Some(meta.len()), modified, head: None };
+        let file = Found {
+            id: agent.id.clone(),
+            path: entry.path,
+            bytes: Some(meta.len()),
+            modified,
+            head: None,
+            stamp: None,
+        };
         if let Some(mut head) = head::read_agent(&file)? {
             head.parent = Some(found.id.clone());
             head.title = agent.title;

@@ -9,8 +9,8 @@ use super::native::{Line, TurnContext, UiEvent};
 use super::segments::Chain;
 use super::{filter, index, locate, packed, record};
 use crate::error::{IoContext, Result};
-use crate::harness::Found;
 use crate::harness::common::stretch::Stretch;
+use crate::harness::{Facts, Found, TitleFrom};
 use crate::model::{Head, Time, time};
 
 /// The first record and the first prompt are looked for in so many bytes, growing.
@@ -27,16 +27,24 @@ const TITLE: usize = 200;
 /// # Errors
 /// When it cannot be read.
 pub fn head(home: &Path, found: &Found) -> Result<Option<Head>> {
+    facts(found)?.map(|facts| complete(home, found, facts)).transpose()
+}
+
+/// What the file of a thread tells; `None`: it is no rollout.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn facts(found: &Found) -> Result<Option<Facts>> {
     let mut start = Start::open(&found.path)?;
     let Some(meta) = start.meta()? else { return Ok(None) };
-    let given = index::line(home, &found.id)?.as_deref().and_then(index::name);
-    let title = match given {
-        Some(name) => Some(name),
-        None => first_prompt(home, found, &meta, &mut start)?,
+    // A fork or revert begins with the turns of another file.
+    let (title, from) = match meta.base {
+        Some(_) => (None, TitleFrom::Elsewhere),
+        None => (start.prompt()?, TitleFrom::TranscriptOrStore),
     };
     let end = End::read(found, Some(&start))?;
     let model = end.model.or_else(|| last_model(&start.bytes));
-    Ok(Some(Head {
+    let head = Head {
         harness: super::INFO.id.to_owned(),
         id: found.id.clone(),
         title,
@@ -47,7 +55,21 @@ pub fn head(home: &Path, found: &Found) -> Result<Option<Head>> {
         model,
         harness_version: meta.version,
         git: meta.git,
-    }))
+    };
+    Ok(Some(Facts { head, title: from }))
+}
+
+/// The head of a thread, with the name that the index gives it, or the prompt that it begins with.
+///
+/// # Errors
+/// When the index or the file cannot be read.
+pub fn complete(home: &Path, found: &Found, Facts { mut head, title }: Facts) -> Result<Head> {
+    if let Some(name) = index::line(home, &found.id)?.as_deref().and_then(index::name) {
+        head.title = Some(name);
+    } else if title == TitleFrom::Elsewhere {
+        head.title = first_prompt(home, found)?;
+    }
+    Ok(head)
 }
 
 /// The thread that a sub-agent belongs to. Reviews and the like do not say; they are nobody's own
@@ -60,18 +82,16 @@ fn parent(meta: &Meta) -> Option<String> {
     meta.parent.as_ref().or(root).cloned().or_else(|| Some(meta.id.clone()))
 }
 
-/// What Codex shows for a thread without a name: its first prompt, in one line.
-fn first_prompt(home: &Path, found: &Found, meta: &Meta, start: &mut Start) -> Result<Option<String>> {
-    if meta.base.is_some() {
-        // A fork or revert begins with the turns of another file.
-        let chain = Chain::of(home, &found.path).ok();
-        if let Some(first) = chain.as_ref().and_then(Chain::first)
-            && let Some(title) = Start::open(first)?.prompt()?
-        {
-            return Ok(Some(title));
-        }
+/// What Codex shows for a thread without a name: its first prompt, in one line. That of a fork or revert
+/// is in the file that it continues.
+fn first_prompt(home: &Path, found: &Found) -> Result<Option<String>> {
+    let chain = Chain::of(home, &found.path).ok();
+    if let Some(first) = chain.as_ref().and_then(Chain::first)
+        && let Some(title) = Start::open(first)?.prompt()?
+    {
+        return Ok(Some(title));
     }
-    start.prompt()
+    Start::open(&found.path)?.prompt()
 }
 
 /// The beginning of a file.

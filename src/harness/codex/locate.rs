@@ -16,7 +16,7 @@ use rayon::prelude::*;
 
 use crate::env::Env;
 use crate::error::{Error, IoContext, Result};
-use crate::harness::Found;
+use crate::harness::{Found, Stamp};
 
 /// The folder of live threads, below the data directory.
 pub const SESSIONS: &str = "sessions";
@@ -157,14 +157,15 @@ pub fn scan(env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
         Ok(meta) if !meta.is_file() && !meta.is_symlink() => None,
         Ok(meta) => {
             let modified = meta.modified().at("look at", &rollout.path);
-            Some(modified.map(|modified| (rollout, meta.len(), modified)))
+            Some(modified.map(|modified| (rollout, meta, modified)))
         }
         // A file that went away meanwhile is no error.
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => Some(Err(Error::io("look at", &rollout.path, error))),
     })?;
     let mut refused = None;
-    let mut newest: HashMap<String, (Rollout, u64, SystemTime)> = HashMap::with_capacity(looked.len());
+    let mut newest: HashMap<String, (Rollout, fs::Metadata, SystemTime)> =
+        HashMap::with_capacity(looked.len());
     for file in looked {
         match file {
             Err(error) => drop(refused.get_or_insert(error)),
@@ -182,8 +183,10 @@ pub fn scan(env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
     threads.sort_unstable_by(|(_, (one, ..)), (_, (other, ..))| {
         one.path.as_os_str().cmp(other.path.as_os_str())
     });
-    for (id, (rollout, bytes, modified)) in threads {
-        found(Found { id, path: rollout.path, bytes: Some(bytes), modified, head: None });
+    for (id, (rollout, meta, modified)) in threads {
+        // A link has no stamp: what it leads to changes without it.
+        let (bytes, stamp) = (Some(meta.len()), Stamp::of(&meta));
+        found(Found { id, path: rollout.path, bytes, modified, head: None, stamp });
     }
     refused.map_or(Ok(()), Err)
 }

@@ -48,8 +48,8 @@ use std::path::{Path, PathBuf};
 
 use super::diagnosis::{Checkup, Code, Finding, Part};
 use super::{
-    Confirmation, Found, Harness, Info, Layout, NativeSession, OutIndex, Placed, Resume, Target,
-    TranscriptWriter,
+    Confirmation, Facts, Found, Harness, Info, Layout, NativeSession, OutIndex, Placed, Resume, Target,
+    Telling, TranscriptWriter,
 };
 use crate::env::Env;
 use crate::error::Result;
@@ -69,6 +69,20 @@ static INFO: Info = Info {
 /// Codex CLI, by OpenAI.
 pub struct Codex;
 
+impl Telling for Codex {
+    fn facts(&self, found: &Found) -> Result<Option<Facts>> {
+        head::facts(found)
+    }
+
+    fn complete(&self, env: &Env, found: &Found, facts: Facts) -> Result<Head> {
+        head::complete(&locate::home(env), found, facts)
+    }
+
+    fn opens_to_guess(&self) -> bool {
+        true
+    }
+}
+
 impl Harness for Codex {
     fn info(&self) -> &'static Info {
         &INFO
@@ -84,6 +98,10 @@ impl Harness for Codex {
 
     fn head(&self, env: &Env, found: &Found) -> Result<Option<Head>> {
         head::head(&locate::home(env), found)
+    }
+
+    fn telling(&self) -> Option<&dyn Telling> {
+        Some(self)
     }
 
     fn may_be_in(&self, found: &Found, dir: &Path) -> bool {

@@ -144,6 +144,7 @@ fn modified(child: &Child) -> Result<Option<Time>> {
         bytes: Some(meta.len()),
         modified: meta.modified().at("look at", &child.path)?,
         head: None,
+        stamp: None,
     };
     let last = head::last_time(&found)?;
     Ok(last.or_else(|| Some(time::to_millis(found.modified.into()))))

@@ -43,7 +43,7 @@ pub fn in_file(env: &Env, path: &Path) -> Result<Option<Found>> {
     };
     let path = env.cwd().join(path);
     let modified = meta.modified().at("look at", &path)?;
-    Ok(Some(Found { id, path, bytes: Some(meta.len()), modified, head: None }))
+    Ok(Some(Found { id, path, bytes: Some(meta.len()), modified, head: None, stamp: None }))
 }
 
 /// The working directory of the project that a file lies in, if it lies in a store.

@@ -317,6 +317,7 @@ pub fn subagent(env: &Env, path: &Path, parent: &Head) -> Result<Option<Head>> {
         bytes: Some(meta.len()),
         modified: meta.modified().at("look at", path)?,
         head: None,
+        stamp: None,
     };
     // Its summary is its report, not its title.
     facts.summary = None;

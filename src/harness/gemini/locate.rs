@@ -98,7 +98,7 @@ pub fn in_store(path: &Path) -> Result<Option<Found>> {
     let id = native::text(header.session_id.as_deref()).filter(|id| !id.is_empty());
     let Some(id) = id.map(|id| id.into_owned()) else { return Ok(None) };
     let modified = meta.modified().at("look at", path)?;
-    Ok(Some(Found { id, path: path.to_owned(), bytes: Some(meta.len()), modified, head: None }))
+    Ok(Some(Found { id, path: path.to_owned(), bytes: Some(meta.len()), modified, head: None, stamp: None }))
 }
 
 /// Of several files of one session, the one that the program takes.

@@ -70,7 +70,10 @@ pub fn subagents(env: &Env, found: &Found) -> Result<Vec<(Found, Head)>> {
             let meta = file.path.metadata().at("look at", &file.path)?;
             let modified = meta.modified().at("look at", &file.path)?;
             let id = head.id.clone();
-            all.push((Found { id, path: file.path, bytes: Some(meta.len()), modified, head: None }, head));
+            all.push((
+                Found { id, path: file.path, bytes: Some(meta.len()), modified, head: None, stamp: None },
+                head,
+            ));
         }
     }
     Ok(all)

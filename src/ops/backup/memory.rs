@@ -223,6 +223,7 @@ mod tests {
             bytes: None,
             modified: std::time::UNIX_EPOCH,
             head: Some(Head { updated: Some(at(updated)), ..Head::default() }.into()),
+            stamp: None,
         };
         let (old, new) = (found("2026-11-01T00:00:00Z"), found("2026-11-21T12:00:00Z"));
         let mut memory = Memory::default();

@@ -117,7 +117,7 @@ fn on_disk(plan: &Planned<'_>) -> Option<Found> {
     let path = plan.layout.files.first().map(|file| file.path.clone())?;
     let meta = path.metadata().ok()?;
     let modified = meta.modified().ok()?;
-    Some(Found { id: plan.id.clone(), path, bytes: Some(meta.len()), modified, head: None })
+    Some(Found { id: plan.id.clone(), path, bytes: Some(meta.len()), modified, head: None, stamp: None })
 }
 
 fn read_back(env: &Env, to: &dyn Harness, found: &Found) -> bool {

@@ -113,6 +113,7 @@ fn a_session_is_live_while_its_process_runs() {
         bytes: None,
         modified: std::time::SystemTime::UNIX_EPOCH,
         head: None,
+        stamp: None,
     };
     assert_eq!(Claude.live(&env, &found).expect("readable"), None);
     let marker = sessions.join(format!("{}.json", std::process::id()));

@@ -27,7 +27,7 @@ pub fn in_file(flavour: &Flavour, path: &Path) -> Result<Option<Found>> {
     let meta = path.metadata().at("look at", path)?;
     let modified = meta.modified().at("look at", path)?;
     let (id, path) = (head.id.clone(), path.to_owned());
-    Ok(Some(Found { id, path, bytes: Some(meta.len()), modified, head: Some(head.into()) }))
+    Ok(Some(Found { id, path, bytes: Some(meta.len()), modified, head: Some(head.into()), stamp: None }))
 }
 
 /// The head of the session in an exported file; `None`: it is none of this program.

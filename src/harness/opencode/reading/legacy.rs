@@ -38,7 +38,7 @@ pub fn scan(data_dir: &Path, found: &mut dyn FnMut(Found)) -> Result<()> {
             let Some(id) = stem(&path).filter(|id| id.starts_with("ses")) else { continue };
             let Ok(meta) = path.metadata() else { continue };
             let modified = meta.modified().at("look at", &path)?;
-            found(Found { id, path, bytes: None, modified, head: None });
+            found(Found { id, path, bytes: None, modified, head: None, stamp: None });
         }
     }
     Ok(())

@@ -39,7 +39,7 @@ pub fn scan(flavour: &Flavour, env: &Env, found: &mut dyn FnMut(Found)) -> Resul
         for head in heads {
             let modified = head.updated.map_or(UNIX_EPOCH, Into::into);
             let (id, path) = (head.id.clone(), path.clone());
-            found(Found { id, path, bytes: None, modified, head: Some(head.into()) });
+            found(Found { id, path, bytes: None, modified, head: Some(head.into()), stamp: None });
         }
         successor = has_successor.then_some(path);
     }

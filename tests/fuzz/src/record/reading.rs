@@ -89,5 +89,6 @@ fn lay(session: &Session<'_>, path: PathBuf) -> Found {
         bytes: Some(session.content.len() as u64),
         modified: SystemTime::UNIX_EPOCH,
         head: None,
+        stamp: None,
     }
 }
