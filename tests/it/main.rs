@@ -15,6 +15,7 @@ mod folders;
 mod full;
 mod fuzz;
 mod gemini;
+mod heads;
 mod hostile;
 mod import;
 mod kill;
