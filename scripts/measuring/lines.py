@@ -62,6 +62,19 @@ def expect(count, *folders):
     return check
 
 
+HEADS = RUN / "xdg" / "state" / "holdall" / "heads"
+
+
+def forget_heads():
+    """Removes what earlier lists kept: everything is read."""
+    HEADS.unlink(missing_ok=True)
+
+
+def keep_heads(holdall, corpus):
+    """Before a list of this corpus: another one, which keeps what it reads."""
+    return lambda: run(Line("list", [holdall, "--json", "list", "--all"], home=corpus))
+
+
 def expect_listed(count):
     """A check: the JSON on stdout lists so many sessions."""
 
@@ -127,10 +140,13 @@ class Table:
             yield theirs("tar | pigz -p2", f"tar cf - {' '.join(FOLDERS)} | pigz -p2 > {RUN}/pigz.tar.gz", packs=RUN / "pigz.tar.gz")
         yield theirs("gzip -t", f"gzip -t {TAR}")
         yield theirs("tar xzf", f"tar xzf {TAR} -C {HOME}", before=new_home(corpus / "src"))
-        yield ours("list --all", "--json", "list", "--all", check=expect_listed(len(sessions)), gate="sha256sum",
-                   targets=[at_most("wall", 0.15, " s"), at_most("rss", 64, " MiB")])  # fmt: skip
-        yield ours("list, no sessions here", "list", cwd=corpus / "elsewhere", terminal=True, targets=[at_most("wall", 0.04, " s")])
-        yield ours("list, sessions here", "list", cwd=Path(middle["cwd"]), terminal=True, targets=[at_most("wall", 0.04, " s")])
+        listed = {"check": expect_listed(len(sessions)), "targets": [at_most("wall", 0.15, " s"), at_most("rss", 64, " MiB")]}
+        yield ours("list --all", "--json", "list", "--all", before=forget_heads, gate="sha256sum", **listed)
+        yield ours("list --all, kept", "--json", "list", "--all", before=keep_heads(self.holdall, corpus), **listed)
+        for kept, before in (("", forget_heads), (", kept", keep_heads(self.holdall, corpus))):
+            shown = {"terminal": True, "before": before, "targets": [at_most("wall", 0.04, " s")]}
+            yield ours(f"list, no sessions here{kept}", "list", cwd=corpus / "elsewhere", **shown)
+            yield ours(f"list, sessions here{kept}", "list", cwd=Path(middle["cwd"]), **shown)
         yield ours("show a median session", "show", middle["id"], bytes=middle["bytes"], gate="sha256sum")
         for name, level in (("export --all", LEVEL), ("export --all --level 6", 6)):
             yield ours(name, "--json", "export", "--all", "--level", str(level), "--force", "-o", RUN / "6.tar.gz" if level == 6 else ARCHIVE, bytes=raw,
@@ -151,10 +167,11 @@ class Table:
         there = {"home": corpus, "bytes": raw}
         yield Line(f"find, {count}", ["sh", "-c", f"find {' '.join(FOLDERS)} -type f -printf '%s\n'"], ours=False, **there)
         yield Line(f"sha256sum, {count}", ["sh", "-c", f"find {' '.join(FOLDERS)} -type f -print0 | xargs -0 sha256sum"], ours=False, **there)
-        yield self.ours(f"list --all, {count}", "--json", "list", "--all", check=expect_listed(len(sessions)), home=corpus,
-                        targets=[at_most("wall", 0.15, " s"), at_most("rss", 64, " MiB")], beside=(f"find, {count}",), gate=f"sha256sum, {count}")  # fmt: skip
-        yield self.ours(f"list, {count}", "list", home=corpus, terminal=True, targets=[at_most("wall", 0.04, " s")],
-                        beside=(f"find, {count}",), gate=f"sha256sum, {count}")  # fmt: skip
+        for kept, before, gate in (("", forget_heads, f"sha256sum, {count}"), (", kept", keep_heads(self.holdall, corpus), "")):
+            yield self.ours(f"list --all, {count}{kept}", "--json", "list", "--all", check=expect_listed(len(sessions)), home=corpus, before=before,
+                            targets=[at_most("wall", 0.15, " s"), at_most("rss", 64, " MiB")], beside=(f"find, {count}",), gate=gate)  # fmt: skip
+            yield self.ours(f"list, {count}{kept}", "list", home=corpus, terminal=True, before=before, targets=[at_most("wall", 0.04, " s")],
+                            beside=(f"find, {count}",), gate=gate)  # fmt: skip
 
     def database(self, corpus):
         """What a large database costs those who want one session of it, or to put one into it."""

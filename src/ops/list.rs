@@ -63,8 +63,7 @@ pub fn run(env: &Env, selection: &Selection, extent: Extent) -> Result<Report> {
     let mut warnings = Vec::new();
     let mut only_here = false;
     let mut inventory = Inventory::take(env, &selection.harnesses, &mut warnings)?;
-    // For a few sessions that are named it would take longer than to read them.
-    let kept = selection.ids.is_empty().then(|| inventory.recall(env)).flatten();
+    let kept = selection.opens_many().then(|| inventory.recall(env)).flatten();
     let known_ids = (ids && selection.harnesses.is_empty()).then(|| inventory.ids());
     let mut sessions;
     if selection.is_open() && !all {

@@ -184,6 +184,12 @@ impl Selection {
             && self.limit.is_none()
     }
 
+    /// Whether it takes more than the heads of the sessions that are chosen, or all are.
+    pub fn opens_many(&self) -> bool {
+        let is_filtered = self.cwd.is_some() || self.query.is_some() || self.until.is_some();
+        self.ids.is_empty() && (self.limit.is_none_or(|limit| limit >= heads::MANY) || is_filtered)
+    }
+
     /// The sessions, newest first (for ids: in the order given). Sessions that cannot be read are
     /// left out and named in `warnings`.
     ///

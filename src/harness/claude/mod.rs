@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use crate::env::Env;
 use crate::error::Result;
+use crate::harness::common::directory::by_folder;
 use crate::harness::diagnosis::{Checkup, Code, Finding, Part, Remark};
 use crate::harness::{
     Companion, Facts, Found, Harness, Info, Layout, NativeSession, Resume, Target, Telling, TranscriptWriter,
@@ -94,6 +95,10 @@ impl Harness for Claude {
 
     fn may_be_in(&self, found: &Found, dir: &Path) -> bool {
         locate::may_be_in(found, dir)
+    }
+
+    fn which_may_be_in(&self, found: &[&Found], dir: &Path) -> Vec<bool> {
+        by_folder(found, |found| locate::may_be_in(found, dir))
     }
 
     fn head(&self, _env: &Env, found: &Found) -> Result<Option<Head>> {

@@ -1,10 +1,13 @@
 //! Directories of a store: what is in them, and which names may be made there.
 
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, IoContext, Result};
+use crate::harness::Found;
 
 /// One entry of a directory.
 pub struct Entry {
@@ -50,6 +53,17 @@ pub fn entries(dir: &Path) -> Result<Vec<Entry>> {
     }
     entries.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(entries)
+}
+
+/// What is guessed of sessions by the folder of the store that they are in: once for each folder.
+pub fn by_folder(found: &[&Found], guess: impl Fn(&Found) -> bool) -> Vec<bool> {
+    let mut known: HashMap<&OsStr, bool> = HashMap::new();
+    let mut guesses = Vec::with_capacity(found.len());
+    for found in found {
+        let folder = found.path.parent().unwrap_or(&found.path);
+        guesses.push(*known.entry(folder.as_os_str()).or_insert_with(|| guess(found)));
+    }
+    guesses
 }
 
 /// Whether a name means the same single file on every system: no separators, no device names of

@@ -38,7 +38,6 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -49,6 +48,7 @@ use super::{
 };
 use crate::env::Env;
 use crate::error::Result;
+use crate::harness::common::directory::by_folder;
 use crate::model::{Agent, FileMeta, Head, Notes, Payload, ReadSeek, Sink, View};
 
 static INFO: Info = Info {
@@ -88,14 +88,7 @@ impl Harness for Gemini {
     }
 
     fn which_may_be_in(&self, found: &[&Found], dir: &Path) -> Vec<bool> {
-        // What a directory of the store belongs to is the same for all sessions in it.
-        let mut known: HashMap<&Path, bool> = HashMap::new();
-        let mut all = Vec::with_capacity(found.len());
-        for found in found {
-            let chats = found.path.parent().unwrap_or(&found.path);
-            all.push(*known.entry(chats).or_insert_with(|| self.may_be_in(found, dir)));
-        }
-        all
+        by_folder(found, |found| self.may_be_in(found, dir))
     }
 
     fn head(&self, env: &Env, found: &Found) -> Result<Option<Head>> {
