@@ -18,11 +18,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
 use chrono::TimeDelta;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::env::Env;
 use crate::error::{IoContext, Result};
-use crate::harness::{Facts, Found, Telling};
+use crate::harness::{Facts, Found, Harness, Telling};
+use crate::model::Head;
 use crate::txn;
 
 /// From so many sessions on it pays.
@@ -80,17 +83,50 @@ impl Heads {
         }
     }
 
-    /// What the transcript tells: what was kept of it under `key`, or else what stands there now, which is
-    /// kept then. Without a key, as for a link, it is read.
+    /// The head of a session, as [`Harness::head`] has it.
+    ///
+    /// # Errors
+    /// As [`Harness::head`].
+    pub fn head(&self, env: &Env, harness: &dyn Harness, found: &Found) -> Result<Option<Head>> {
+        let Some(telling) = harness.telling() else { return harness.head(env, found) };
+        let key = key(harness.info().id, found);
+        let facts = match self.recall(key) {
+            Some(facts) => facts,
+            None => self.read(telling, found, key)?,
+        };
+        facts.map(|facts| telling.complete(env, found, facts)).transpose()
+    }
+
+    /// The directory of a session; `None` where its transcript does not tell it.
     ///
     /// # Errors
     /// As [`Telling::facts`].
-    pub fn facts(&self, telling: &dyn Telling, found: &Found, key: Option<Key>) -> Result<Option<Facts>> {
-        let kept = key.and_then(|key| self.kept.get(&key));
-        // A line that is damaged is as good as none.
-        if let Some(facts) = kept.and_then(|at| serde_json::from_slice(&self.bytes[at.clone()]).ok()) {
-            return Ok(facts);
+    pub fn cwd(&self, harness: &dyn Harness, found: &Found) -> Result<Option<String>> {
+        /// What is passed over costs a third of what is made.
+        #[derive(Deserialize)]
+        struct Place {
+            head: Cwd,
         }
+        #[derive(Deserialize)]
+        struct Cwd {
+            cwd: Option<String>,
+        }
+        let Some(telling) = harness.telling() else { return Ok(None) };
+        let key = key(harness.info().id, found);
+        if let Some(place) = self.recall::<Place>(key) {
+            return Ok(place.and_then(|place| place.head.cwd));
+        }
+        Ok(self.read(telling, found, key)?.and_then(|facts| facts.head.cwd))
+    }
+
+    /// What was kept under this key. A line that is damaged is as good as none.
+    fn recall<T: DeserializeOwned>(&self, key: Option<Key>) -> Option<Option<T>> {
+        let at = self.kept.get(&key?)?;
+        serde_json::from_slice(&self.bytes[at.clone()]).ok()
+    }
+
+    /// Reads a transcript, and notes what it told. Without a key, as for a link, it is read each time.
+    fn read(&self, telling: &dyn Telling, found: &Found, key: Option<Key>) -> Result<Option<Facts>> {
         let facts = telling.facts(found)?;
         let is_at_rest = found.stamp.is_some_and(|stamp| stamp.changed < self.rest);
         if let (Some(key), true, Ok(line)) = (key, is_at_rest, serde_json::to_string(&facts)) {
@@ -99,27 +135,24 @@ impl Heads {
         Ok(facts)
     }
 
-    /// Keeps what was read meanwhile, if it is enough. `all`: the keys of all sessions there are, when all
-    /// stores were looked into; what else was kept is forgotten.
+    /// Keeps what was read meanwhile, if it is enough. `count`: how many sessions there are, when all
+    /// stores were looked into; what was kept of others than `all` is forgotten then.
     ///
     /// # Errors
     /// When the disk refuses; then what was kept before is still there.
-    pub fn keep(&self, all: Option<&[Key]>) -> Result<()> {
+    pub fn keep(&self, count: Option<usize>, all: impl FnOnce() -> Result<HashSet<Key>>) -> Result<()> {
         let read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_long = all.is_some_and(|all| self.kept.len() > all.len() + ENOUGH);
+        let is_long = count.is_some_and(|count| self.kept.len() > count + ENOUGH);
         if read.len() < ENOUGH && !is_long {
             return Ok(());
         }
-        let all: Option<HashSet<&Key>> = all.map(|all| all.iter().collect());
-        let kept = self
-            .kept
-            .iter()
-            .filter(|(key, _)| !read.contains_key(key) && all.as_ref().is_none_or(|all| all.contains(key)));
+        let all = count.map(|_| all()).transpose()?;
+        let is_wanted = |key| !read.contains_key(key) && all.as_ref().is_none_or(|all| all.contains(key));
         txn::scratch::make_dir(self.path.parent().unwrap_or(&self.path))?;
         txn::export_file(&self.path, true, &mut |out| {
             let mut write = || {
                 writeln!(out, "{}", self.header)?;
-                for (key, at) in kept.clone() {
+                for (key, at) in self.kept.iter().filter(|(key, _)| is_wanted(key)) {
                     write!(out, "{key:032x}")?;
                     out.write_all(&self.bytes[at.clone()])?;
                     out.write_all(b"\n")?;

@@ -1,7 +1,10 @@
 //! `list`: sessions of all harnesses.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
+use super::heads::{self, Heads};
 use super::select::{Inventory, Selected, Selection};
 use crate::env::Env;
 use crate::error::Result;
@@ -62,8 +65,14 @@ pub fn run(env: &Env, selection: &Selection, extent: Extent) -> Result<Report> {
     let Extent { all, rows, ids } = extent;
     let mut warnings = Vec::new();
     let mut only_here = false;
-    let mut inventory = Inventory::take(env, &selection.harnesses, &mut warnings)?;
-    let kept = selection.opens_many().then(|| inventory.recall(env)).flatten();
+    let (inventory, heads) = rayon::join(
+        || Inventory::take(env, &selection.harnesses, &mut warnings),
+        || selection.opens_many().then(|| Arc::new(Heads::load(env))),
+    );
+    let inventory = inventory?;
+    let heads = heads.filter(|_| inventory.len() >= heads::MANY);
+    let inventory = inventory.with(heads.clone());
+    let count = inventory.len();
     let known_ids = (ids && selection.harnesses.is_empty()).then(|| inventory.ids());
     let mut sessions;
     if selection.is_open() && !all {
@@ -81,8 +90,10 @@ pub fn run(env: &Env, selection: &Selection, extent: Extent) -> Result<Report> {
     } else {
         sessions = selection.resolve_in(env, inventory, &mut warnings)?;
     }
-    if let Some(kept) = kept {
-        kept.keep(selection.harnesses.is_empty());
+    if let Some(heads) = heads {
+        let all = || Inventory::take(env, &[], &mut Vec::new()).map(|all| all.keys());
+        // Where the disk refuses, the next list reads them again.
+        let _ = heads.keep(selection.harnesses.is_empty().then_some(count), all);
     }
     let sessions = sessions.into_iter().map(Row::from).collect();
     Ok(Report { sessions, warnings, only_here, known_ids })

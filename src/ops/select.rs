@@ -3,6 +3,7 @@
 //! Ids and change times come from directory entries, so choosing by id, time or number opens only
 //! what was chosen. A filter by directory opens heads; a filter by text reads conversations.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::env::Env;
 use crate::error::{Error, Kind, Result};
-use crate::harness::{self, Facts, Found, HARNESSES, Harness, NativeSession};
+use crate::harness::{self, Found, HARNESSES, Harness, NativeSession};
 use crate::model::payload::transcript;
 use crate::model::{Event, EventKind, Head, Part, Time, View};
 use crate::ops::heads::{self, Heads};
@@ -56,8 +57,6 @@ pub struct Selected {
 struct Candidate {
     harness: &'static dyn Harness,
     found: Found,
-    /// What its head is kept by, once [`Inventory::recall`] was asked.
-    key: Option<heads::Key>,
 }
 
 /// What is in the stores of some harnesses. Looking takes time that several selections can share.
@@ -65,21 +64,6 @@ struct Candidate {
 pub struct Inventory {
     candidates: Vec<Candidate>,
     heads: Option<Arc<Heads>>,
-}
-
-/// What lists keep, for after this one.
-pub struct Kept {
-    heads: Arc<Heads>,
-    /// Of all sessions of the inventory.
-    keys: Vec<heads::Key>,
-}
-
-impl Kept {
-    /// Keeps what was read meanwhile. `whole`: the inventory is of all stores. Where the disk refuses,
-    /// the next list reads it again.
-    pub fn keep(&self, whole: bool) {
-        let _ = self.heads.keep(whole.then_some(&self.keys));
-    }
 }
 
 impl Inventory {
@@ -96,8 +80,7 @@ impl Inventory {
         };
         let scan = |harness: &'static dyn Harness| {
             let mut found = Vec::new();
-            let scanned = harness
-                .scan(env, &mut |session| found.push(Candidate { harness, found: session, key: None }));
+            let scanned = harness.scan(env, &mut |session| found.push(Candidate { harness, found: session }));
             (found, scanned.err().map(|error| format!("{}: {}", harness.info().name, with_hints(&error))))
         };
         let scanned: Vec<_> = chosen.into_par_iter().map(scan).collect();
@@ -109,21 +92,25 @@ impl Inventory {
         Ok(Self { candidates, heads: None })
     }
 
-    /// Lets heads be taken from what earlier lists kept, where there are many of them.
-    pub fn recall(&mut self, env: &Env) -> Option<Kept> {
-        if self.candidates.len() < heads::MANY {
-            return None;
-        }
-        let (heads, ()) = rayon::join(
-            || Arc::new(Heads::load(env)),
-            || {
-                self.candidates.par_iter_mut().for_each(|candidate| {
-                    candidate.key = heads::key(candidate.harness.info().id, &candidate.found);
-                });
-            },
-        );
-        self.heads = Some(heads.clone());
-        Some(Kept { heads, keys: self.candidates.iter().filter_map(|candidate| candidate.key).collect() })
+    /// How many sessions there are.
+    pub fn len(&self) -> usize {
+        self.candidates.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.candidates.is_empty()
+    }
+
+    /// Lets heads be taken from what earlier lists kept.
+    #[must_use]
+    pub fn with(self, heads: Option<Arc<Heads>>) -> Self {
+        Self { heads, ..self }
+    }
+
+    /// The keys by which the heads of its sessions are kept.
+    pub fn keys(&self) -> HashSet<heads::Key> {
+        self.candidates.iter().filter_map(|one| heads::key(one.harness.info().id, &one.found)).collect()
     }
 
     /// The sessions that, by the guess of their harness, may belong to the directory or one below it:
@@ -136,11 +123,9 @@ impl Inventory {
             let own: Vec<&Candidate> =
                 self.candidates.iter().filter(|one| one.harness.info().id == id).collect();
             let wanted = match (&self.heads, harness.telling().filter(|telling| telling.opens_to_guess())) {
-                (Some(heads), Some(telling)) => {
-                    let is_near = |one: &&Candidate| match heads.facts(telling, &one.found, one.key) {
-                        Ok(Some(Facts { head: Head { cwd: Some(cwd), .. }, .. })) => {
-                            is_below(&cwd, dir, real.as_deref())
-                        }
+                (Some(heads), Some(_)) => {
+                    let is_near = |one: &&Candidate| match heads.cwd(one.harness, &one.found) {
+                        Ok(Some(cwd)) => is_below(&cwd, dir, real.as_deref()),
                         _ => true,
                     };
                     own.par_iter().map(is_near).collect()
@@ -166,7 +151,7 @@ impl Inventory {
     pub fn ids(&self) -> Vec<String> {
         let mut ids: Vec<String> =
             self.candidates.iter().map(|candidate| candidate.found.id.clone()).collect();
-        ids.sort_unstable();
+        ids.par_sort_unstable();
         ids.dedup();
         ids
     }
@@ -220,8 +205,9 @@ impl Selection {
         if !self.ids.is_empty() {
             candidates = choose(env, &self.ids, &candidates)?;
         } else {
-            candidates.sort_by(|a, b| {
-                b.found.modified.cmp(&a.found.modified).then_with(|| a.found.id.cmp(&b.found.id))
+            candidates.sort_unstable_by(|a, b| {
+                let by_time = b.found.modified.cmp(&a.found.modified);
+                by_time.then_with(|| (&a.found.id, &a.found.path).cmp(&(&b.found.id, &b.found.path)))
             });
         }
         if let Some(since) = self.since {
@@ -286,12 +272,15 @@ impl Selection {
         heads: Option<&Heads>,
         candidate: Candidate,
     ) -> Result<Option<(Selected, Vec<Selected>)>> {
-        let Candidate { harness, mut found, key } = candidate;
+        let Candidate { harness, mut found } = candidate;
         let known = found.head.take().map(Arc::unwrap_or_clone);
         let name = |error: Error| error.context(format!("{}:{}", harness.info().id, found.id));
         let head = match known {
             Some(head) => head,
-            None => match head(env, heads, harness, &found, key).map_err(name)? {
+            None => match heads
+                .map_or_else(|| harness.head(env, &found), |heads| heads.head(env, harness, &found))
+                .map_err(name)?
+            {
                 Some(head) => head,
                 // It was there a moment ago, or nothing of it can be read.
                 None if !self.ids.is_empty() => {
@@ -376,19 +365,6 @@ fn activity(one: &Selected) -> Time {
 
 fn sort(selected: &mut [Selected]) {
     selected.sort_by(|a, b| activity(b).cmp(&activity(a)).then_with(|| a.head.id.cmp(&b.head.id)));
-}
-
-/// The head of a session, or as much of it as was kept.
-fn head(
-    env: &Env,
-    heads: Option<&Heads>,
-    harness: &dyn Harness,
-    found: &Found,
-    key: Option<heads::Key>,
-) -> Result<Option<Head>> {
-    let (Some(heads), Some(telling)) = (heads, harness.telling()) else { return harness.head(env, found) };
-    let facts = heads.facts(telling, found, key)?;
-    facts.map(|facts| telling.complete(env, found, facts)).transpose()
 }
 
 /// Whether a session's directory is `dir` or below it, with symbolic links on the way resolved.
@@ -485,7 +461,7 @@ fn choose_one(env: &Env, wanted: &str, candidates: &[Candidate]) -> Result<Candi
 fn in_file(env: &Env, file: &Path) -> Result<Candidate> {
     for harness in HARNESSES {
         if let Some(found) = harness.in_file(env, file)? {
-            return Ok(Candidate { harness: *harness, found, key: None });
+            return Ok(Candidate { harness: *harness, found });
         }
     }
     Err(Error::new(

@@ -6,11 +6,10 @@
 //! compressed (`.zst`); the plain file beside it wins.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::ptr;
 
 use rayon::prelude::*;
 
@@ -157,37 +156,42 @@ pub fn scan(env: &Env, found: &mut dyn FnMut(Found)) -> Result<()> {
         Ok(meta) if !meta.is_file() && !meta.is_symlink() => None,
         Ok(meta) => {
             let modified = meta.modified().at("look at", &rollout.path);
-            Some(modified.map(|modified| (rollout, meta, modified)))
+            // A link has no stamp: what it leads to changes without it.
+            Some(modified.map(|modified| (rollout, modified, meta.len(), Stamp::of(&meta))))
         }
         // A file that went away meanwhile is no error.
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => Some(Err(Error::io("look at", &rollout.path, error))),
     })?;
-    let mut refused = None;
-    let mut newest: HashMap<String, (Rollout, fs::Metadata, SystemTime)> =
-        HashMap::with_capacity(looked.len());
-    for file in looked {
-        match file {
-            Err(error) => drop(refused.get_or_insert(error)),
-            Ok(file) => match newest.entry(file.0.name().thread.to_owned()) {
-                Entry::Vacant(place) => drop(place.insert(file)),
-                Entry::Occupied(mut other) if rank(&other.get().0) < rank(&file.0) => {
-                    drop(other.insert(file))
-                }
-                Entry::Occupied(_) => {}
-            },
+    let mut newest: HashMap<&str, &Rollout> = HashMap::with_capacity(looked.len());
+    for (rollout, ..) in looked.iter().flatten() {
+        let known = newest.entry(rollout.name().thread).or_insert(rollout);
+        if rank(known) < rank(rollout) {
+            *known = rollout;
         }
     }
-    let mut threads: Vec<_> = newest.into_iter().collect();
-    // By the bytes of the path: to compare it part by part takes as long as all of the above.
-    threads.sort_unstable_by(|(_, (one, ..)), (_, (other, ..))| {
-        one.path.as_os_str().cmp(other.path.as_os_str())
-    });
-    for (id, (rollout, meta, modified)) in threads {
-        // A link has no stamp: what it leads to changes without it.
-        let (bytes, stamp) = (Some(meta.len()), Stamp::of(&meta));
-        found(Found { id, path: rollout.path, bytes, modified, head: None, stamp });
+    let is_newest: Vec<bool> = looked
+        .iter()
+        .map(|file| match file {
+            Ok((rollout, ..)) => newest.get(rollout.name().thread).is_some_and(|one| ptr::eq(*one, rollout)),
+            Err(_) => true,
+        })
+        .collect();
+    let mut refused = None;
+    let mut threads = Vec::with_capacity(looked.len());
+    for (file, _) in looked.into_iter().zip(is_newest).filter(|(_, is_newest)| *is_newest) {
+        match file {
+            Err(error) => drop(refused.get_or_insert(error)),
+            Ok((rollout, modified, bytes, stamp)) => {
+                let id = rollout.name().thread.to_owned();
+                let path = rollout.path;
+                threads.push(Found { id, path, bytes: Some(bytes), modified, head: None, stamp });
+            }
+        }
     }
+    // By the bytes of the path: to compare it part by part takes as long as all of the above.
+    threads.par_sort_unstable_by(|one, other| one.path.as_os_str().cmp(other.path.as_os_str()));
+    threads.into_iter().for_each(found);
     refused.map_or(Ok(()), Err)
 }
 
