@@ -146,7 +146,7 @@ impl Heads {
         if read.len() < ENOUGH && !is_long {
             return Ok(());
         }
-        let all = count.map(|_| all()).transpose()?;
+        let all = count.filter(|_| !self.kept.is_empty()).map(|_| all()).transpose()?;
         let is_wanted = |key| !read.contains_key(key) && all.as_ref().is_none_or(|all| all.contains(key));
         txn::scratch::make_dir(self.path.parent().unwrap_or(&self.path))?;
         txn::export_file(&self.path, true, &mut |out| {
