@@ -187,6 +187,9 @@ fn check_advice(point: &Point, exit: Exit, of_sqlite: &[(String, usize)]) {
     assert!(!full || exit != Exit::Code(ERROR), "no advice to free some space");
 }
 
+/// In so many the calls of a recovery are shared out.
+const SHARES: usize = 4;
+
 /// A crash, and then another one or an error at every call of the recovery.
 fn every_point_of_recovery(scenario: &str, crashes: usize) {
     let start = Instant::now();
@@ -198,10 +201,13 @@ fn every_point_of_recovery(scenario: &str, crashes: usize) {
     let spread = (1..=crashes).map(|part| changes[part * changes.len() / (crashes + 1)]);
     let firsts: Vec<String> = spread.map(|call| Point::new(call, KILL).injection()).collect();
 
+    // What follows one crash is shared out: each share has its own crash.
+    let shares: Vec<(&String, usize)> =
+        firsts.iter().flat_map(|first| (0..SHARES).map(move |share| (first, share))).collect();
     let count = AtomicUsize::new(0);
-    for_each(&firsts, |first, root| {
+    for_each(&shares, |(first, share), root| {
         let (world, before) = prepare(scenario, root);
-        assert_eq!(strace::inject(scenario, root, &[first]), Exit::Killed);
+        assert_eq!(strace::inject(scenario, root, &[first.as_str()]), Exit::Killed);
         let saved = World { root: root.with_extension("saved") };
         world.copy_to(&saved.root);
         let (code, calls) = strace::record("recover", root, &[]);
@@ -209,6 +215,7 @@ fn every_point_of_recovery(scenario: &str, crashes: usize) {
         let of_sqlite = paths_of_sqlite(&calls);
         let points = points::of(&calls, false);
         let points = part(&format!("{scenario} {first}"), points, ONE_IN);
+        let points: Vec<Point> = points.into_iter().skip(*share).step_by(SHARES).collect();
         for point in &points {
             naming(&format!("{scenario} {first}, then {}", point.injection()), || {
                 saved.copy_to(root);
@@ -347,9 +354,12 @@ fn recovery_of_a_move() {
 
 #[test]
 fn recovery_of_rows() {
-    every_point_of_recovery("import-rows-new", 3);
-    every_point_of_recovery("import-rows-changed", 3);
-    every_point_of_recovery("undo-rows-changed", 3);
+    // Most of their time they wait.
+    std::thread::scope(|scope| {
+        for scenario in ["import-rows-new", "import-rows-changed", "undo-rows-changed"] {
+            scope.spawn(|| every_point_of_recovery(scenario, 3));
+        }
+    });
 }
 
 /// An archive is there whole or not at all, and nothing else is.

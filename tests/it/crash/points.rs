@@ -113,11 +113,15 @@ pub fn tally(operation: &str, store: &str, column: &str, points: usize) {
     println!("passed | {operation} | {store} | {column} | {points}");
 }
 
-/// Runs `points` on all processors, each in a directory of its own; panics with all that failed.
+/// Points at a time, for each processor.
+const AT_ONCE: usize = 3;
+
+/// Runs `points`, each in a directory of its own; panics with all that failed. There are more at a time than
+/// processors: where a fault says that a lock is taken, the program waits for seconds and does nothing.
 pub fn for_each<T: Sync>(points: &[T], run: impl Fn(&T, &Path) + Sync) {
     let next = AtomicUsize::new(0);
     let failures = Mutex::new(Vec::new());
-    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let threads = AT_ONCE * std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads.min(points.len()) {
             scope.spawn(|| {
