@@ -167,11 +167,11 @@ class Table:
         there = {"home": corpus, "bytes": raw}
         yield Line(f"find, {count}", ["sh", "-c", f"find {' '.join(FOLDERS)} -type f -printf '%s\n'"], ours=False, **there)
         yield Line(f"sha256sum, {count}", ["sh", "-c", f"find {' '.join(FOLDERS)} -type f -print0 | xargs -0 sha256sum"], ours=False, **there)
-        for kept, before, gate in (("", forget_heads, f"sha256sum, {count}"), (", kept", keep_heads(self.holdall, corpus), "")):
-            yield self.ours(f"list --all, {count}{kept}", "--json", "list", "--all", check=expect_listed(len(sessions)), home=corpus, before=before,
-                            targets=[at_most("wall", 0.15, " s"), at_most("rss", 64, " MiB")], beside=(f"find, {count}",), gate=gate)  # fmt: skip
-            yield self.ours(f"list, {count}{kept}", "list", home=corpus, terminal=True, before=before, targets=[at_most("wall", 0.04, " s")],
-                            beside=(f"find, {count}",), gate=gate)  # fmt: skip
+        for kept, before in (("", forget_heads), (", kept", keep_heads(self.holdall, corpus))):
+            more = {"home": corpus, "before": before, "beside": (f"find, {count}",), "gate": f"sha256sum, {count}"}
+            yield self.ours(f"list --all, {count}{kept}", "--json", "list", "--all", check=expect_listed(len(sessions)),
+                            targets=[at_most("wall", 0.15, " s"), at_most("rss", 64, " MiB")], **more)  # fmt: skip
+            yield self.ours(f"list, {count}{kept}", "list", terminal=True, targets=[at_most("wall", 0.04, " s")], **more)
 
     def database(self, corpus):
         """What a large database costs those who want one session of it, or to put one into it."""
