@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use chrono::TimeDelta;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -104,6 +105,10 @@ pub struct Stamp {
 }
 
 impl Stamp {
+    /// A file has to be at rest for so long before its times tell anything: within less, a file system may
+    /// give two changes one time.
+    pub const REST: TimeDelta = TimeDelta::seconds(2);
+
     /// That of a file; `None` for what is no file, and where the operating system does not tell.
     pub fn of(meta: &Metadata) -> Option<Self> {
         #[cfg(unix)]

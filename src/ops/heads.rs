@@ -17,14 +17,13 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
-use chrono::TimeDelta;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use crate::env::Env;
 use crate::error::{IoContext, Result};
-use crate::harness::{Facts, Found, Harness, Telling};
+use crate::harness::{Facts, Found, Harness, Stamp, Telling};
 use crate::model::Head;
 use crate::txn;
 
@@ -33,9 +32,6 @@ pub const MANY: usize = 512;
 
 /// The file is written anew when so many lines are missing, or too many.
 const ENOUGH: usize = 64;
-
-/// A file has to be at rest for so long before its times tell anything.
-const REST: TimeDelta = TimeDelta::seconds(2);
 
 /// Names a file in one state; see the head of this module. The first half of a SHA-256.
 pub type Key = u128;
@@ -60,7 +56,7 @@ impl Heads {
         let path = env.state_dir().join("heads");
         let header = header(env);
         let bytes = fs::read(&path).unwrap_or_default();
-        let rest = (env.now() - REST).timestamp_nanos_opt().unwrap_or(i64::MIN);
+        let rest = (env.now() - Stamp::REST).timestamp_nanos_opt().unwrap_or(i64::MIN);
         let mut heads =
             Self { path, header, bytes, kept: HashMap::new(), read: Mutex::default(), rest: rest.into() };
         heads.index();

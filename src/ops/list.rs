@@ -70,9 +70,9 @@ pub fn run(env: &Env, selection: &Selection, extent: Extent) -> Result<Report> {
         || selection.opens_many().then(|| Arc::new(Heads::load(env))),
     );
     let inventory = inventory?;
-    let heads = heads.filter(|_| inventory.len() >= heads::MANY);
+    let count = inventory.count();
+    let heads = heads.filter(|_| count >= heads::MANY);
     let inventory = inventory.with(heads.clone());
-    let count = inventory.len();
     let known_ids = (ids && selection.harnesses.is_empty()).then(|| inventory.ids());
     let mut sessions;
     if selection.is_open() && !all {

@@ -93,13 +93,8 @@ impl Inventory {
     }
 
     /// How many sessions there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.candidates.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.candidates.is_empty()
     }
 
     /// Lets heads be taken from what earlier lists kept.
@@ -125,7 +120,10 @@ impl Inventory {
             let wanted = match (&self.heads, harness.telling().filter(|telling| telling.opens_to_guess())) {
                 (Some(heads), Some(_)) => {
                     let is_near = |one: &&Candidate| match heads.cwd(one.harness, &one.found) {
-                        Ok(Some(cwd)) => is_below(&cwd, dir, real.as_deref()),
+                        Ok(Some(cwd)) => {
+                            let cwd = Path::new(&cwd);
+                            cwd.starts_with(dir) || real.as_ref().is_some_and(|real| cwd.starts_with(real))
+                        }
                         _ => true,
                     };
                     own.par_iter().map(is_near).collect()
@@ -369,11 +367,8 @@ fn sort(selected: &mut [Selected]) {
 
 /// Whether a session's directory is `dir` or below it, with symbolic links on the way resolved.
 fn is_in(cwd: &str, dir: &Path) -> bool {
-    is_below(cwd, dir, None) || dir.canonicalize().is_ok_and(|real| is_below(cwd, &real, None))
-}
-
-fn is_below(cwd: &str, dir: &Path, real: Option<&Path>) -> bool {
-    [Some(dir), real].into_iter().flatten().any(|dir| Path::new(cwd).starts_with(dir))
+    let cwd = Path::new(cwd);
+    cwd.starts_with(dir) || dir.canonicalize().is_ok_and(|dir| cwd.starts_with(dir))
 }
 
 fn mentions(env: &Env, harness: &dyn Harness, found: &Found, head: &Head, text: &str) -> Result<bool> {

@@ -18,14 +18,11 @@ use sha2::{Digest, Sha256};
 use crate::archive::hex;
 use crate::env::Env;
 use crate::error::{IoContext, Result};
-use crate::harness::Found;
+use crate::harness::{Found, Stamp};
 use crate::model::{FileMeta, Time};
 use crate::txn;
 
 const SCHEMA: &str = "holdall.backup-memory/1";
-
-/// A file has to be at rest for so long before its times tell anything.
-const REST: chrono::TimeDelta = chrono::TimeDelta::seconds(2);
 
 /// The program may go on for some time after it noted the last activity of a session.
 const ANSWER: chrono::TimeDelta = chrono::TimeDelta::days(1);
@@ -146,7 +143,7 @@ fn place(env: &Env, dir: &str) -> PathBuf {
 pub fn stamp(path: &Path, now: Time) -> Option<String> {
     let meta = fs::metadata(path).ok().filter(Metadata::is_file)?;
     let modified = Time::from(meta.modified().ok()?);
-    (now - modified > REST).then(|| identity(&meta))
+    (now - modified > Stamp::REST).then(|| identity(&meta))
 }
 
 /// The same for the files of a database: itself and its write-ahead log.
